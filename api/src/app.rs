@@ -24,6 +24,7 @@ use crate::config::{self, Broadcasts, Config, DatabaseUse, PublicUrls, SocketIoP
 use crate::database;
 use crate::database_lock::DatabaseLock;
 use crate::departures::Departures;
+use crate::event_subscriptions::Targets;
 use crate::limits::RateLimits;
 use crate::live_figures::LiveFigures;
 use crate::mail::{Mailing, Post};
@@ -37,6 +38,7 @@ use crate::redis_store::RedisStore;
 use crate::registration::RegistrationMode;
 use crate::routes::Origins;
 use crate::rtmp_door::Prober;
+use crate::seal::Seals;
 use crate::sockets::{SocketLimits, Sockets};
 use crate::start_error::StartError;
 use crate::stream_key::StreamKeys;
@@ -52,6 +54,7 @@ pub(crate) struct App {
     pub(crate) pages: Arc<Pages>,
     pub(crate) chat: Arc<Chat>,
     pub(crate) notifications: Arc<Notifications>,
+    pub(crate) event_subscriptions: Arc<EventSubscriptions>,
     pub(crate) documentation: Arc<Documentation>,
 }
 
@@ -123,6 +126,14 @@ pub(crate) struct Notifications {
     pub(crate) hub: notifications::Hub,
 }
 
+/// Servers of others that are told what happens.
+pub(crate) struct EventSubscriptions {
+    pub(crate) database: PgPool,
+    pub(crate) seals: Arc<Seals>,
+    pub(crate) targets: Targets,
+    pub(crate) metrics: Metrics,
+}
+
 /// The built web pages.
 pub(crate) struct Pages {
     pub(crate) folder: Option<PathBuf>,
@@ -168,7 +179,8 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let prober = config.rtmp_door.map(|door| Prober::open(door, deadlines.rtmp_probe, &config.registry));
     let prober = prober.transpose()?;
     let access_tokens = Arc::new(AccessTokens::new(&config.secrets, deadlines.access_token));
-    let stream_keys = Arc::new(StreamKeys::new(&config.secrets));
+    let seals = Arc::new(Seals::new(&config.secrets));
+    let stream_keys = Arc::new(StreamKeys::new(&config.secrets, Arc::clone(&seals)));
     let presence = Arc::new(Presence::new(ViewerIds::new(&config.secrets, &config.urls), redis.clone()));
     let urls = Arc::new(config.urls);
     let (post, mailing) =
@@ -235,9 +247,15 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             sockets,
             socket_io: SocketIo::new(polling, deadlines.request),
             origins,
+            metrics: metrics.clone(),
+        }),
+        notifications: Arc::new(Notifications { database: database.clone(), hub: told }),
+        event_subscriptions: Arc::new(EventSubscriptions {
+            database,
+            seals,
+            targets: Targets::new(config.webhook_hosts, deadlines.webhook),
             metrics,
         }),
-        notifications: Arc::new(Notifications { database, hub: told }),
         documentation,
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };

@@ -17,6 +17,7 @@ use crate::chat::moderation;
 use crate::config::Deadlines;
 use crate::deletion;
 use crate::error::Error;
+use crate::event_subscriptions;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
 use crate::metrics::Metrics;
@@ -84,6 +85,7 @@ pub(crate) fn spawn(
                 round.run("rtmp door", rtmp_door::forget_old(database, Utc::now())).await;
                 round.run("channel bans", moderation::sweep_bans(database)).await;
                 round.run("moderation log", moderation::sweep_acts(database)).await;
+                round.run("event subscriptions", event_subscriptions::sweep(database)).await;
             };
             if shutdown.run_until_cancelled(work).await.is_none() {
                 return Ok(());

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
+use crate::event_subscriptions::WebhookHosts;
 use crate::limits::Limits;
 use crate::mail::MailConfig;
 use crate::registration::RegistrationMode;
@@ -53,6 +54,8 @@ pub struct Config {
     pub cors_origins: Vec<HeaderValue>,
     /// Whether clients of Socket.IO may begin with HTTP requests.
     pub socket_io_polling: SocketIoPolling,
+    /// Hosts that webhooks may go to though they are private, or without TLS.
+    pub webhook_hosts: WebhookHosts,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// Where it is probed whether publishers can come in; none probes nothing.
@@ -214,6 +217,8 @@ pub struct Deadlines {
     pub request: Duration,
     /// For the lifecycle to take up an order; afterwards it is repeated in the background.
     pub control: Duration,
+    /// For somebody's server to answer a webhook.
+    pub webhook: Duration,
     /// Between two looks at orders that were not taken up, at bans, at viewer counts, and at who watches at other replicas.
     pub sweep: Duration,
     /// How long the directory must not have known a stream before its row is closed. Longer than a directory takes to
@@ -239,6 +244,7 @@ impl Default for Deadlines {
             lock_refused: Duration::from_secs(15),
             request: Duration::from_secs(15),
             control: Duration::from_secs(3),
+            webhook: Duration::from_secs(10),
             sweep: Duration::from_secs(5),
             unknown_stream: Duration::from_secs(30),
             drain_spread: Duration::ZERO,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::app::Chat;
 use crate::chat;
 use crate::error::Error;
+use crate::event_subscriptions;
 use crate::stream::{End, Owner, close_unused, request_end};
 use crate::stream_key::Sealed;
 use crate::username::{Skeleton, of_deleted};
@@ -77,6 +78,7 @@ pub(crate) async fn anonymise(
     // They name whom the person followed.
     sqlx::query!("delete from notifications where user_id = $1", user).execute(&mut *db).await?;
     sqlx::query!("delete from notification_preferences where user_id = $1", user).execute(&mut *db).await?;
+    event_subscriptions::remove_all_of(&mut *db, user).await?;
     Ok(broadcast)
 }
 

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::administration::AdminError;
 use crate::auth::AuthError;
 use crate::chat::ChatError;
+use crate::event_subscriptions::EventSubscriptionError;
 use crate::input::InputError;
 use crate::limits::LimitError;
 use crate::people::PeopleError;
@@ -33,6 +34,9 @@ pub(crate) enum Error {
     /// The room asked about.
     #[error(transparent)]
     Chat(#[from] ChatError),
+    /// The webhook asked for.
+    #[error(transparent)]
+    EventSubscription(#[from] EventSubscriptionError),
     /// The stream key asked for.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -24,13 +24,14 @@
 //! * `chat` – rooms: what is said in them, and who hears it
 //! * `outbox` – what is to be done after a commit, done even when the process ends right after
 //! * `notifications` – what people are told though they are not in the room
+//! * `event_subscriptions` – webhooks: servers of others that are told what happens
 //! * `page` – lists in pages
 //! * `openapi` – the api described for programs and for people, made of what stands beside each handler
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
 //! * `names` – how names of accounts are compared; `username` – which ones nobody can have
 //! * `mail` – what is mailed, and how; `reset_link` – the way without
 //! * `deletion` – what goes with an account, and what stays
-//! * `stream_key` – minted, hashed, encrypted
+//! * `stream_key` – minted, hashed, encrypted; `seal` – what only the api can read in the database
 //! * `background` – what happens without a request: `lost_streams`, `forgotten_streams` and `bans` among it
 
 mod account;
@@ -52,6 +53,7 @@ mod deletion;
 mod departures;
 mod disguise;
 mod error;
+mod event_subscriptions;
 mod exchange;
 mod forgotten_streams;
 #[doc(hidden)]
@@ -84,6 +86,7 @@ mod router;
 mod routes;
 mod rtmp_door;
 mod schema;
+mod seal;
 mod security_headers;
 pub mod sockets;
 mod start_error;
@@ -107,6 +110,7 @@ pub use address::{InvalidRange, TrustedProxies};
 pub use administration::{WantedRole, set_role_by_name};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets, SocketIoPolling};
 pub use database::check_database_url;
+pub use event_subscriptions::{WebhookHost, WebhookHosts};
 pub use limits::Limits;
 pub use mail::{MailConfig, check_sender, check_smtp_url};
 #[doc(hidden)]

@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     most_viewers: IntGauge,
     latency: Histogram,
     mails: IntCounterVec,
+    webhooks: IntCounterVec,
 }
 
 impl Metrics {
@@ -70,11 +71,19 @@ impl Metrics {
             &["outcome"],
         )?;
         registry.register(Box::new(mails.clone()))?;
+        let webhooks = IntCounterVec::new(
+            Opts::new(
+                "caudal_api_webhooks_total",
+                "Tries to tell somebody's server something, by what came of them.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(webhooks.clone()))?;
         registry.register(Box::new(chat.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(admissions.clone()))?;
-        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers, latency, mails })
+        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers, latency, mails, webhooks })
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {
@@ -116,6 +125,11 @@ impl Metrics {
     /// `sent` or `given_up`.
     pub(crate) fn mailed(&self, outcome: &str) {
         self.mails.with_label_values(&[outcome]).inc();
+    }
+
+    /// `outcome` is one of a dozen words of ours (docs/metrics.md).
+    pub(crate) fn webhook(&self, outcome: &str) {
+        self.webhooks.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn admitted(&self, outcome: &str) {

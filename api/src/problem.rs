@@ -9,6 +9,7 @@ use crate::administration::AdminError;
 use crate::auth::AuthError;
 use crate::chat::ChatError;
 use crate::error::{Error, RETRY_SECONDS, is_outage};
+use crate::event_subscriptions::EventSubscriptionError;
 use crate::input::{FieldError, InputError};
 use crate::limits::{LimitError, whole_seconds};
 use crate::people::PeopleError;
@@ -125,6 +126,7 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             | ChatError::Protected => (StatusCode::FORBIDDEN, error.code()),
             ChatError::Full | ChatError::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, error.code()),
         },
+        Error::EventSubscription(EventSubscriptionError::TooMany) => (StatusCode::CONFLICT, "too_many"),
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, "forbidden"),
         Error::Key(KeyError::Unreadable) => (StatusCode::CONFLICT, "stream_key_unreadable"),
         Error::Input(error) => match error {

@@ -15,8 +15,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::app::App;
 use crate::routes::search::search;
 use crate::routes::{
-    admin, audience, auth, categories, chat, documentation, ingest, notifications, registration, streams,
-    users,
+    admin, audience, auth, categories, chat, documentation, event_subscriptions, ingest, notifications,
+    registration, streams, users,
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
@@ -66,6 +66,8 @@ fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/notifications/unread", get(notifications::unread)),
         ("/notifications/preferences", get(notifications::preferences).put(notifications::set_preferences)),
         ("/notifications/{id}", patch(notifications::mark)),
+        ("/event-subscriptions", get(event_subscriptions::list).post(event_subscriptions::create)),
+        ("/event-subscriptions/{id}", get(event_subscriptions::show).delete(event_subscriptions::remove)),
         ("/admin/dead-letters", get(admin::dead_letters)),
         ("/admin/dead-letters/{id}/retry", post(admin::retry)),
         ("/admin/registration", get(admin::registration).patch(admin::set_registration)),

@@ -1,19 +1,19 @@
 //! Stream keys: minted, hashed for look-up, encrypted for their owner's eyes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use caudal_livestream::admission::StreamKey;
-use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use hmac::{Hmac, Mac as _};
-use rand::{Rng as _, RngExt as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::config::Secrets;
 use crate::error::Error;
+use crate::seal::{SealedText, Seals};
 
 /// Why a stream key is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -28,8 +28,7 @@ pub(crate) enum KeyError {
 /// Makes, recognises and shows stream keys.
 pub(crate) struct StreamKeys {
     pepper: SecretString,
-    /// By id; the first one encrypts.
-    ciphers: Vec<(String, XChaCha20Poly1305)>,
+    seals: Arc<Seals>,
 }
 
 /// A key as the database keeps it.
@@ -43,13 +42,8 @@ pub(crate) struct Sealed {
 }
 
 impl StreamKeys {
-    pub(crate) fn new(secrets: &Secrets) -> Self {
-        let ciphers = secrets.stream_key_encryption.iter().map(|(kid, key)| {
-            // Hashed to the cipher's length; the secret has at least that much in it.
-            let key = Sha256::digest(key.expose_secret().as_bytes());
-            (kid.clone(), XChaCha20Poly1305::new(&key))
-        });
-        Self { pepper: secrets.stream_key_pepper.clone(), ciphers: ciphers.collect() }
+    pub(crate) fn new(secrets: &Secrets, seals: Arc<Seals>) -> Self {
+        Self { pepper: secrets.stream_key_pepper.clone(), seals }
     }
 
     /// A new key for `user`.
@@ -80,38 +74,19 @@ impl StreamKeys {
     }
 
     fn seal(&self, user: Uuid, key: &StreamKey) -> Result<Sealed, Error> {
-        let (kid, cipher) =
-            self.ciphers.first().ok_or_else(|| Error::Internal("no stream key encryption key".into()))?;
-        let mut nonce = [0_u8; NONCE_BYTES];
-        rand::rng().fill_bytes(&mut nonce);
-        let aad = associated(user, kid);
-        let payload = Payload { msg: key.reveal().as_bytes(), aad: &aad };
-        let ciphertext = cipher
-            .encrypt(&XNonce::from(nonce), payload)
-            .map_err(|_| Error::Internal("a stream key could not be encrypted".into()))?;
-        let encrypted = [nonce.as_slice(), &ciphertext].concat();
-        Ok(Sealed { hash: self.hashed(key), encrypted, kid: kid.clone() })
+        let SealedText { encrypted, kid } = self.seals.seal(user.as_bytes(), key.reveal())?;
+        Ok(Sealed { hash: self.hashed(key), encrypted, kid })
     }
 
     /// The key of `user`, for `user`.
     ///
     /// [`KeyError::Unreadable`] when it was sealed under a secret that is gone; a new one is the way on.
     pub(crate) fn open(&self, user: Uuid, encrypted: &[u8], kid: &str) -> Result<StreamKey, KeyError> {
-        self.opened(user, encrypted, kid).map_err(|why| {
+        // Tied to its row: copied to another user it opens nothing.
+        self.seals.open(user.as_bytes(), encrypted, kid).map(StreamKey::new).map_err(|why| {
             tracing::warn!(%user, kid, why, "a stream key cannot be read; its owner is asked to make a new one");
             KeyError::Unreadable
         })
-    }
-
-    fn opened(&self, user: Uuid, encrypted: &[u8], kid: &str) -> Result<StreamKey, &'static str> {
-        let (_, cipher) =
-            self.ciphers.iter().find(|(id, _)| id == kid).ok_or("no encryption key has its id")?;
-        let (nonce, ciphertext) = encrypted.split_first_chunk::<NONCE_BYTES>().ok_or("it is too short")?;
-        let payload = Payload { msg: ciphertext, aad: &associated(user, kid) };
-        let text = cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| "it was changed, or sealed under another CAUDAL_SECRET")?;
-        String::from_utf8(text).map(StreamKey::new).map_err(|_| "it is no text")
     }
 }
 
@@ -121,13 +96,7 @@ impl fmt::Debug for StreamKeys {
     }
 }
 
-/// Ties a ciphertext to its row: copied to another user it opens nothing.
-fn associated(user: Uuid, kid: &str) -> Vec<u8> {
-    [user.as_bytes().as_slice(), kid.as_bytes()].concat()
-}
-
 const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const NONCE_BYTES: usize = 24;
 
 #[cfg(test)]
 mod tests {
@@ -135,12 +104,13 @@ mod tests {
 
     fn keys(kids: &[&str]) -> StreamKeys {
         let secret = |text: &str| SecretString::from(text.repeat(32));
-        StreamKeys::new(&Secrets {
+        let secrets = Secrets {
             jwt: secret("j"),
             other_jwt: Vec::new(),
             stream_key_pepper: secret("p"),
             stream_key_encryption: kids.iter().map(|kid| ((*kid).to_owned(), secret(kid))).collect(),
-        })
+        };
+        StreamKeys::new(&secrets, Arc::new(Seals::new(&secrets)))
     }
 
     #[test]

@@ -150,6 +150,10 @@ pub struct Settings {
     /// in standalone mode and without Redis; `on` where a load balancer sees to it, by cookie or address; `off`.
     #[arg(long, env = "CAUDAL_SOCKET_IO_POLLING", value_enum, default_value_t = PollingSetting::Auto, value_name = "POLLING", help_heading = ADDRESSES)]
     pub socket_io_polling: PollingSetting,
+    /// Hosts with their ports, as in `bot.lan:8080`, separated by commas, that webhooks may go to though they are private or without TLS. Whoever has an
+    /// account may have the api send requests there.
+    #[arg(long, env = "CAUDAL_WEBHOOK_HOSTS", value_delimiter = ',', value_name = "HOSTS", help_heading = ADDRESSES)]
+    pub webhook_hosts: Vec<caudal_api::WebhookHost>,
     /// Proxies whose `X-Forwarded-For` is believed: addresses and ranges as in `10.0.0.0/8`, separated by commas.
     #[arg(long, env = "CAUDAL_TRUSTED_PROXIES", value_name = "RANGES", help_heading = ADDRESSES)]
     pub trusted_proxies: Option<TrustedProxies>,

@@ -78,16 +78,17 @@ fn number(error: &Error) -> usize {
         Error::Chat(ChatError::TooMany(..)) => 65,
         Error::Auth(AuthError::NoMail) => 66,
         Error::Limit(LimitError::TooMuchMail) => 67,
+        Error::EventSubscription(EventSubscriptionError::TooMany) => 68,
     }
 }
 
-const VARIANTS: usize = 68;
+const VARIANTS: usize = 69;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 72] = [
+    let cases: [(Error, u16, &str, &str); 73] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -126,6 +127,12 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             503,
             "overloaded",
             "too many mails are being sent just now; try again in 2 s",
+        ),
+        (
+            EventSubscriptionError::TooMany.into(),
+            409,
+            "too_many",
+            "25 event subscriptions are the most; remove one first",
         ),
         (PeopleError::Unknown.into(), 404, "not_found", "there is no such person"),
         (PeopleError::Oneself.into(), 422, "oneself", "this is yourself"),

@@ -7,6 +7,7 @@ use super::told::Told;
 use crate::app::Notifications;
 use crate::chat::Author;
 use crate::error::Error;
+use crate::event_subscriptions::{Event, announce};
 use crate::outbox::Outcome;
 
 /// Tells them, once for each follower: whoever lets go and follows again is no news. Nor is who has let go meanwhile.
@@ -35,6 +36,7 @@ pub(crate) async fn new_follower(
     .await?;
     let Some(created_at) = told else { return Ok(Outcome::Done) };
     kept::keep_newest(&mut tx, &[followed]).await?;
+    announce(&mut tx, followed, Event::NewFollower { follower, followed }).await?;
     tx.commit().await?;
     if let Some(Author { person: user, .. }) = Author::find(&parts.database, follower).await? {
         let kind = "new_follower".into();

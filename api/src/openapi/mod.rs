@@ -31,7 +31,9 @@ pub(crate) use served::Documentation;
 
 use crate::exchange::ProblemWithId;
 use crate::input::FieldError;
-use crate::routes::{admin, auth, categories, chat, documentation, notifications, search, streams, users};
+use crate::routes::{
+    admin, auth, categories, chat, documentation, event_subscriptions, notifications, search, streams, users,
+};
 
 /// Operations of one noun.
 struct Noun {
@@ -42,7 +44,7 @@ struct Noun {
 }
 
 /// All nouns, in the order in which the page has them.
-fn nouns() -> [Noun; 9] {
+fn nouns() -> [Noun; 10] {
     let noun = |name, words, operations| Noun { name, words, operations };
     [
         noun("auth", "Accounts, sessions and stream keys.", auth::Operations::openapi()),
@@ -52,6 +54,7 @@ fn nouns() -> [Noun; 9] {
         noun("search", "Channels, live streams and categories at once.", search::Operations::openapi()),
         noun("chat", CHAT, chat::Operations::openapi()),
         noun("notifications", NOTIFICATIONS, notifications::Operations::openapi()),
+        noun("webhooks", WEBHOOKS, event_subscriptions::Operations::openapi()),
         noun("admin", "For those who run the server.", admin::Operations::openapi()),
         noun("documentation", "What the api says of itself.", documentation::Operations::openapi()),
     ]
@@ -164,6 +167,8 @@ const CHAT: &str = "What is said beside a stream. As it happens it comes over a 
 
 const NOTIFICATIONS: &str = "What somebody is told: who is live, who follows them. As it happens it comes over a WebSocket, \
                              `/ws/notifications`: see docs/realtime.md of the source.";
+
+const WEBHOOKS: &str = "Servers that are told what happens in a channel, by signed requests: see docs/webhooks.md of the source.";
 
 const DESCRIPTION: &str = "Bodies are JSON, read strictly: a field that does not exist is `422 invalid`, a query parameter that \
 does not exist `400 malformed`. Ids are UUIDs, times RFC 3339 in UTC.\n\n\

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::event_subscriptions::{Event, SubscribersOfEvent};
 use crate::notifications::FollowersOfStream;
 
 /// A job; the table has its name in `topic` and the rest in `payload`.
@@ -20,6 +21,12 @@ pub(crate) enum Job {
     NotifyFollowers(FollowersOfStream),
     /// Somebody has a follower more.
     NewFollower { follower: Uuid, followed: Uuid },
+    /// Servers of others are to be told of something, as many as one transaction should write.
+    TellSubscribers(SubscribersOfEvent),
+    /// One of them is to be told. The job's id is the message's.
+    DeliverEvent { subscription: Uuid, event: Event },
+    /// A server is to say that it wants to be told.
+    VerifyEventSubscription { subscription: Uuid },
 }
 
 /// Jobs that wait for each other.
@@ -29,16 +36,19 @@ pub(crate) enum Lane {
     Events,
     /// Rows for many people, a batch a job.
     FanOut,
+    /// Servers of others are asked, which may be slow: nothing of ours waits for them.
+    Webhooks,
 }
 
 impl Lane {
-    pub(super) const ALL: [Self; 2] = [Self::Events, Self::FanOut];
+    pub(super) const ALL: [Self; 3] = [Self::Events, Self::FanOut, Self::Webhooks];
 
     /// In the table and in metrics.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
             Self::FanOut => "fan_out",
+            Self::Webhooks => "webhooks",
         }
     }
 
@@ -47,6 +57,7 @@ impl Lane {
         match self {
             Self::Events => 4,
             Self::FanOut => 2,
+            Self::Webhooks => 32,
         }
     }
 }
@@ -59,6 +70,9 @@ impl Job {
             | Self::StreamUpdated { .. }
             | Self::NewFollower { .. } => Lane::Events,
             Self::NotifyFollowers(_) => Lane::FanOut,
+            Self::TellSubscribers(_) | Self::DeliverEvent { .. } | Self::VerifyEventSubscription { .. } => {
+                Lane::Webhooks
+            }
         }
     }
 
@@ -99,6 +113,19 @@ mod tests {
                 }),
                 "notify_followers",
             ),
+            (
+                Job::TellSubscribers(SubscribersOfEvent {
+                    event: Event::StreamEnded { stream },
+                    streamer: stream,
+                    after: None,
+                }),
+                "tell_subscribers",
+            ),
+            (
+                Job::DeliverEvent { subscription: stream, event: Event::StreamStarted { stream } },
+                "deliver_event",
+            ),
+            (Job::VerifyEventSubscription { subscription: stream }, "verify_event_subscription"),
         ] {
             let (name, payload) = job.to_columns().unwrap();
             assert_eq!(name, topic);

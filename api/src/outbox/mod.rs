@@ -6,6 +6,7 @@
 //! * `job` – what there is to do, and in which lane
 //! * `queue` – the table: put in, claimed for a while, done, tried again later, given up
 //! * `backoff` – how much later
+//! * `turns` – how many of them ask one host at the same time
 //! * `runner` – the task of each replica that claims jobs and sees to them; `perform` – who does which
 //! * `metrics` – how many wait, for how long, and what came of them
 //! * `dead_letters` – what was given up, for admins
@@ -17,9 +18,10 @@ mod metrics;
 mod perform;
 mod queue;
 mod runner;
+mod turns;
 
 pub(crate) use dead_letters::{DeadLetter, dead_letters, retry};
 pub(crate) use job::Job;
-pub(crate) use perform::Outcome;
-pub(crate) use queue::put;
+pub(crate) use perform::{Attempt, Outcome};
+pub(crate) use queue::{Targeted, put, put_targeted};
 pub(crate) use runner::Runner;

@@ -28,6 +28,42 @@ pub(crate) async fn put(db: &mut PgConnection, job: &Job) -> Result<(), Error> {
     Ok(())
 }
 
+/// A job that asks a host.
+pub(crate) struct Targeted {
+    pub(crate) id: Uuid,
+    pub(crate) job: Job,
+    /// Of jobs that ask one host, a replica does a few at the same time.
+    pub(crate) target: String,
+}
+
+/// The same for jobs that ask hosts. One that is there already, by its id, stays as it is.
+pub(crate) async fn put_targeted(db: &mut PgConnection, jobs: &[Targeted]) -> Result<(), Error> {
+    let (mut ids, mut lanes, mut topics, mut payloads, mut targets) =
+        (vec![], vec![], vec![], vec![], vec![]);
+    for Targeted { id, job, target } in jobs {
+        let (topic, payload) = columns(job)?;
+        ids.push(*id);
+        lanes.push(job.lane().as_str().to_owned());
+        topics.push(topic);
+        payloads.push(payload);
+        targets.push(target.clone());
+    }
+    sqlx::query!(
+        r#"insert into outbox (id, lane, topic, payload, target)
+           select * from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::text[])
+           on conflict (id) do nothing"#,
+        &ids,
+        &lanes,
+        &topics,
+        &payloads,
+        &targets
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(NOTIFY).execute(db).await?;
+    Ok(())
+}
+
 /// A job that this replica has for the time of its lease.
 #[derive(Clone, Debug)]
 pub(super) struct Claimed {
@@ -35,26 +71,42 @@ pub(super) struct Claimed {
     pub(super) topic: String,
     pub(super) payload: Value,
     pub(super) attempts: i32,
+    pub(super) target: Option<String>,
 }
 
-/// At most so many jobs of a lane that are due.
-pub(super) async fn claim(database: &PgPool, lane: Lane, most: usize) -> Result<Vec<Claimed>, sqlx::Error> {
+/// At most so many jobs of a lane that are due, but for those that ask one of `busy`.
+pub(super) async fn claim(
+    database: &PgPool,
+    lane: Lane,
+    most: usize,
+    busy: &[String],
+) -> Result<Vec<Claimed>, sqlx::Error> {
     sqlx::query_as!(
         Claimed,
         r#"update outbox o set attempts = o.attempts + 1, next_at = now() + make_interval(secs => $4)
            from (
                select id from outbox
                where dead_at is null and lane = $1 and next_at <= now() and attempts < $3
+                 and (target is null or target <> all($5))
                order by next_at, id limit $2 for update skip locked
            ) due
-           where o.id = due.id returning o.id, o.topic, o.payload, o.attempts"#,
+           where o.id = due.id returning o.id, o.topic, o.payload, o.attempts, o.target"#,
         lane.as_str(),
         i64::try_from(most).unwrap_or(i64::MAX),
         MOST_ATTEMPTS,
-        LEASE.as_secs_f64()
+        LEASE.as_secs_f64(),
+        busy
     )
     .fetch_all(database)
     .await
+}
+
+/// Gives back what was claimed and not begun.
+pub(super) async fn give_back(database: &PgPool, jobs: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!("update outbox set attempts = attempts - 1, next_at = now() where id = any($1)", jobs)
+        .execute(database)
+        .await?;
+    Ok(())
 }
 
 /// What came of a claimed job.
@@ -78,6 +130,7 @@ pub(super) async fn settle(database: &PgPool, claimed: &Claimed, outcome: &Outco
             .await?;
             sqlx::query(NOTIFY).execute(&mut *connection).await?;
         }
+        Outcome::Again { pause, reason } => fail(database, claimed, reason, *pause).await?,
     }
     Ok(())
 }

@@ -10,12 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::backoff::pause;
 use super::job::Lane;
 use super::metrics::JobMetrics;
 use super::perform::{Outcome, perform};
 use super::queue::{self, Claimed};
+use super::turns::{Turn, Turns};
 use crate::app::App;
 use crate::error::Error;
 use crate::notifications;
@@ -76,11 +78,11 @@ async fn run_lane(
     shutdown: &CancellationToken,
 ) {
     let database = &app.notifications.database;
-    let mut running = JoinSet::new();
+    let (mut running, turns) = (JoinSet::new(), Turns::default());
     while !shutdown.is_cancelled() {
         let room = lane.width().saturating_sub(running.len());
         wake.mark_unchanged();
-        let claimed = match claim(database, lane, room).await {
+        let claimed = match claim(database, lane, room, &turns.busy()).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::debug!(%error, "jobs cannot be claimed just now");
@@ -88,9 +90,22 @@ async fn run_lane(
             }
         };
         let full = claimed.len() >= room;
-        for job in claimed {
+        let (begun, surplus) = by_turns(claimed, &turns);
+        for (job, turn) in begun {
             let (app, metrics) = (app.clone(), metrics.clone());
-            running.spawn(async move { see_to(&app, &metrics, &job).await });
+            running.spawn(async move {
+                see_to(&app, &metrics, &job).await;
+                drop(turn);
+            });
+        }
+        if !surplus.is_empty() {
+            match queue::give_back(database, &surplus).await {
+                // Their hosts are busy now, so the next look finds others.
+                Ok(()) => continue,
+                Err(error) => {
+                    tracing::debug!(%error, "jobs cannot be given back; others have them when their leases are over")
+                }
+            }
         }
         tokio::select! {
             Some(_) = running.join_next() => {}
@@ -104,8 +119,25 @@ async fn run_lane(
     let _ = timeout(GOODBYE, async { while running.join_next().await.is_some() {} }).await;
 }
 
-async fn claim(database: &PgPool, lane: Lane, room: usize) -> Result<Vec<Claimed>, sqlx::Error> {
-    if room == 0 { Ok(Vec::new()) } else { queue::claim(database, lane, room).await }
+async fn claim(
+    database: &PgPool,
+    lane: Lane,
+    room: usize,
+    busy: &[String],
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    if room == 0 { Ok(Vec::new()) } else { queue::claim(database, lane, room, busy).await }
+}
+
+/// Which jobs have a place at the host that they ask, and which have none.
+fn by_turns(claimed: Vec<Claimed>, turns: &Turns) -> (Vec<(Claimed, Option<Turn>)>, Vec<Uuid>) {
+    let (mut begun, mut surplus) = (Vec::new(), Vec::new());
+    for job in claimed {
+        match job.target.as_deref().map(|host| turns.take(host)) {
+            Some(None) => surplus.push(job.id),
+            turn => begun.push((job, turn.flatten())),
+        }
+    }
+    (begun, surplus)
 }
 
 async fn see_to(app: &App, metrics: &JobMetrics, job: &Claimed) {
@@ -120,7 +152,8 @@ async fn see_to(app: &App, metrics: &JobMetrics, job: &Claimed) {
         Ok(Err(_)) => Err(format!("it was not done within {} s", DEADLINE.as_secs())),
         Err(_) => Err("it panicked; the log says where".to_owned()),
     };
-    metrics.ended(&job.topic, if outcome.is_ok() { "done" } else { "failed" });
+    let done = matches!(outcome, Ok(Outcome::Done | Outcome::Next(_)));
+    metrics.ended(&job.topic, if done { "done" } else { "failed" });
     let settled = match outcome {
         Ok(outcome) => queue::settle(database, job, &outcome).await,
         Err(reason) => {

@@ -6,6 +6,7 @@ pub(crate) mod auth;
 pub(crate) mod categories;
 pub(crate) mod chat;
 pub(crate) mod documentation;
+pub(crate) mod event_subscriptions;
 pub(crate) mod ingest;
 pub(crate) mod notifications;
 mod registration;

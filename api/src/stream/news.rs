@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::Owner;
 use crate::error::Error;
+use crate::event_subscriptions::{Event, announce};
 use crate::outbox::{self, Job};
 
 /// Puts into the outbox what of a person's streams nobody was told yet. What was never live ends without a word.
@@ -16,6 +17,7 @@ pub(super) async fn tell_news(db: &mut PgConnection, owner: Owner) -> Result<(),
     let begun: Vec<Uuid> = begun.fetch_all(&mut *db).await?;
     for stream in begun {
         outbox::put(db, &Job::StreamStarted { stream }).await?;
+        announce(db, owner.user, Event::StreamStarted { stream }).await?;
     }
     let over = sqlx::query_scalar!(
         r#"update streams set end_told_at = now()
@@ -26,6 +28,7 @@ pub(super) async fn tell_news(db: &mut PgConnection, owner: Owner) -> Result<(),
     let over: Vec<Uuid> = over.fetch_all(&mut *db).await?;
     for stream in over {
         outbox::put(db, &Job::StreamEnded { stream }).await?;
+        announce(db, owner.user, Event::StreamEnded { stream }).await?;
     }
     Ok(())
 }

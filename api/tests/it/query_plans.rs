@@ -10,7 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _
 use crate::running::Running;
 
 /// Tables that grow with people and with time. Others are small, and reading them whole is right.
-const GROWING: [&str; 6] = ["users", "sessions", "streams", "stream_categories", "followers", "user_blocks"];
+const GROWING: [&str; 7] =
+    ["users", "sessions", "streams", "stream_categories", "followers", "user_blocks", "event_subscriptions"];
 
 /// Read whole on purpose: the beginning of each query, and why.
 const WHOLE: [(&str, &str); 5] = [
@@ -195,6 +196,10 @@ select a.id, b.id from numbered a join numbered b on b.n = any (array[1 + (a.n *
 where a.id <> b.id on conflict do nothing;
 insert into user_blocks (blocker_id, blocked_id)
 select a.id, b.id from numbered a join numbered b on b.n = 1 + (a.n * 3) % 20000 where a.id <> b.id;
+insert into event_subscriptions (id, user_id, streamer_id, callback, types, secret_enc, secret_kid, status)
+select gen_random_uuid(), a.id, b.id, 'https://bot.example/hooks', '{stream_started}', '\\x00', 'none',
+       case when a.n % 10 = 0 then 'verification_failed' else 'enabled' end
+from numbered a join numbered b on b.n = any (array[1 + (a.n * 7) % 20000, 1 + (a.n * 11) % 20000]);
 insert into chat_messages (id, stream_id, user_id, message, created_at, epoch, sequence)
 select gen_random_uuid(), s.id, s.user_id, 'Hola', now(), 1, k
 from (select id, user_id from streams where is_live) s, generate_series(1, 100) k;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use caudal_api::{
     Broadcasts, Config, DatabaseUse, Deadlines, Limits, PublicUrls, RegistrationMode, Secrets,
-    SocketIoPolling, TrustedProxies,
+    SocketIoPolling, TrustedProxies, WebhookHosts,
 };
 use caudal_directory::LocalAudience;
 use caudal_livestream::admission::{
@@ -97,6 +97,7 @@ impl Running {
             },
             cors_origins: vec!["https://friend.test".parse().unwrap()],
             socket_io_polling: SocketIoPolling::Auto,
+            webhook_hosts: WebhookHosts::default(),
             trusted_proxies: TrustedProxies::default(),
             rtmp_door: None,
             control: Arc::clone(&lifecycle) as _,

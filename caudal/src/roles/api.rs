@@ -67,6 +67,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
             .map(|origin| origin.as_str().parse().with_context(|| settings.given.name("CAUDAL_CORS_ORIGINS")))
             .collect::<Result<_, _>>()?,
         socket_io_polling: settings.socket_io_polling.into(),
+        webhook_hosts: settings.webhook_hosts.iter().cloned().collect(),
         trusted_proxies: settings.trusted_proxies.clone().unwrap_or_default(),
         rtmp_door: match &settings.rtmp_probe_url {
             Some(ProbeUrl::Off) => None,

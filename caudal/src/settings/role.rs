@@ -166,6 +166,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_TLS_KEY", TLS),
     ("CAUDAL_CORS_ORIGINS", OF_API),
     ("CAUDAL_SOCKET_IO_POLLING", OF_API),
+    ("CAUDAL_WEBHOOK_HOSTS", OF_API),
     ("CAUDAL_TRUSTED_PROXIES", &[Standalone, Api, HlsEdge]),
     ("CAUDAL_RTMP_PROXIES", OF_ROUTER),
     ("CAUDAL_REQUESTS_PER_MINUTE", OF_API),

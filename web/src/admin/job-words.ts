@@ -13,4 +13,7 @@ const TOPICS: ReadonlyMap<string, PlainKey> = new Map([
   ['stream_updated', 'admin.job.updated'],
   ['notify_followers', 'admin.job.notify'],
   ['new_follower', 'admin.job.follower'],
+  ['tell_subscribers', 'admin.job.subscribers'],
+  ['deliver_event', 'admin.job.webhook'],
+  ['verify_event_subscription', 'admin.job.challenge'],
 ]);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::app::Streams;
 use crate::error::Error;
+use crate::event_subscriptions::{Event, announce};
 use crate::json::{Checked, Patch};
 use crate::language::LanguageTag;
 use crate::openapi::IfMatch;
@@ -78,6 +79,10 @@ pub(crate) async fn edit(
     }
     if (changes.title.is_some() || changes.category_ids.is_some()) && stream.ended_at.is_none() {
         outbox::put(&mut tx, &Job::StreamUpdated { stream: stream.id }).await?;
+        // What is only prepared is its owner's.
+        if stream.is_live {
+            announce(&mut tx, stream.user_id, Event::StreamUpdated { stream: stream.id }).await?;
+        }
     }
     let row = select_streams!("where s.id = $1", stream.id).fetch_one(&mut *tx).await?;
     tx.commit().await?;

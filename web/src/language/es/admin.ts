@@ -163,6 +163,9 @@ export const admin: Translation<typeof english> = {
   'admin.job.updated': 'Avisar de que un directo ha cambiado',
   'admin.job.notify': 'Avisar a los seguidores de que alguien transmite',
   'admin.job.follower': 'Avisar a alguien de un nuevo seguidor',
+  'admin.job.subscribers': 'Avisar a servidores ajenos de lo que ha pasado',
+  'admin.job.webhook': 'Enviar un webhook',
+  'admin.job.challenge': 'Preguntar a un servidor si quiere webhooks',
   'admin.attempts': {
     one: '{count} intento',
     many: '{count} de intentos',
