@@ -31,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::notifications;
 use crate::openapi::Documentation;
 use crate::outbox::Runner;
+use crate::pictures::Pictures;
 use crate::presence::{Presence, ViewerIds};
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
@@ -52,6 +53,7 @@ pub(crate) struct App {
     pub(crate) chat: Arc<Chat>,
     pub(crate) notifications: Arc<Notifications>,
     pub(crate) documentation: Arc<Documentation>,
+    pub(crate) pictures: Arc<Pictures>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -232,6 +234,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             origins,
             metrics,
         }),
+        pictures: Arc::new(Pictures::new(database.clone(), config.pictures)),
         notifications: Arc::new(Notifications { database, hub: told }),
         documentation,
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),

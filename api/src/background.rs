@@ -1,5 +1,6 @@
 //! What happens without a request: orders repeated, viewers counted, leftovers removed.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use caudal_livestream::StreamId;
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
 use crate::metrics::Metrics;
+use crate::pictures::{hide_of_the_past, remove_unused};
 use crate::registration;
 use crate::start_error::StartError;
 use crate::stream::{End, order_end};
@@ -35,6 +37,11 @@ pub(crate) fn spawn(
     // Beside the other work, which waits for the lifecycle where that is away.
     tasks.spawn(async move {
         departures.attend(database, deadlines.sweep, ending).await;
+        Ok(())
+    });
+    let (pictures, ending) = (Arc::clone(&app.pictures), shutdown.clone());
+    tasks.spawn(async move {
+        remove_unused(pictures, deadlines.sweep, ending).await;
         Ok(())
     });
     let (App { entrance, streams, chat, .. }, shutdown) = (app.clone(), shutdown.clone());
@@ -67,6 +74,7 @@ pub(crate) fn spawn(
                     email_verification::forget_old(&streams.database).await?;
                     deletion::free_names(&streams.database).await?;
                     registration::forget_expired(&streams.database).await?;
+                    hide_of_the_past(&streams.database).await?;
                     forget_old_records(&streams.database).await?;
                     moderation::sweep_bans(&chat.database).await?;
                     moderation::sweep_acts(&chat.database).await?;

@@ -8,6 +8,7 @@ use crate::chat::ChatError;
 use crate::input::InputError;
 use crate::limits::LimitError;
 use crate::people::PeopleError;
+use crate::pictures::PictureError;
 use crate::registration::RegistrationError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
@@ -36,6 +37,9 @@ pub(crate) enum Error {
     /// The stream key asked for.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A picture that was sent or asked for.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// What was sent.
     #[error(transparent)]
     Input(#[from] InputError),

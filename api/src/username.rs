@@ -162,6 +162,7 @@ const RESERVED: &[&str] = &[
     "metrics",
     "notifications",
     "password",
+    "pictures",
     "pricing",
     "privacy",
     "register",

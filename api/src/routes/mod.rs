@@ -8,6 +8,7 @@ pub(crate) mod chat;
 pub(crate) mod documentation;
 pub(crate) mod ingest;
 pub(crate) mod notifications;
+pub(crate) mod pictures;
 mod registration;
 pub(crate) mod search;
 pub(crate) mod streams;

@@ -7,6 +7,7 @@ use caudal_directory::{Audience, StreamControl};
 use caudal_livestream::admission::LatencyMode;
 use caudal_service::health::Readiness;
 use caudal_service::secret;
+use caudal_storage::SegmentStore;
 use prometheus::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -27,6 +28,8 @@ pub struct ApiParts {
     pub database_use: caudal_api::DatabaseUse,
     /// As the world sees them.
     pub urls: caudal_api::PublicUrls,
+    /// Where pictures that people upload go; without it nobody can upload any.
+    pub pictures: Option<SegmentStore>,
     /// The lifecycle.
     pub control: Arc<dyn StreamControl>,
     /// Viewer counts of an edge in this process.
@@ -69,6 +72,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         control: parts.control,
         audience: parts.audience,
         web: settings.web_dir.clone(),
+        pictures: parts.pictures,
         broadcasts: caudal_api::Broadcasts {
             pool: settings.pool.clone(),
             ladder: settings.ladder.rungs.clone(),

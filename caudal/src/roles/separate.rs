@@ -80,6 +80,9 @@ async fn run_api(
     };
     let places =
         vec![Place::listens("web pages", urls.api.clone()), Place::listens("other roles", at(&internal)?)];
+    // Optional: without storage everything works but uploads.
+    let stored = settings.storage.hls_path.is_some() || settings.storage.s3_bucket.is_some();
+    let pictures = stored.then(|| settings.storage.open(given)).transpose()?;
     let mut process = Process::start(Role::Api, admin, settings, places)?;
     let keys = keys.api()?;
     let directory = DirectoryCopy::start(settings, keys.signer.clone(), Reader::Api).await?;
@@ -92,6 +95,7 @@ async fn run_api(
             internal,
             database_url: secret::read("DATABASE_URL")?.context("DATABASE_URL is not set")?,
             urls,
+            pictures,
             control: directory.control(),
             database_use: database_use(settings),
             audience: Arc::new(LocalAudience::default()),

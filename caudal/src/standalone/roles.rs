@@ -174,6 +174,7 @@ impl Roles {
                 hls: addresses.hls.clone(),
                 rtmp: addresses.rtmp.clone(),
             },
+            pictures: Some(controller.store.clone()),
             control,
             database_use: caudal_api::DatabaseUse::Exclusive,
             audience: Arc::clone(&audience),
