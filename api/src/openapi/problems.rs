@@ -75,7 +75,7 @@ const SHARED: [(&str, u16, &[&str]); 11] = [
 ];
 
 /// As in the table of API-DESIGN.md.
-const CODES: [(u16, &str, &str); 47] = [
+const CODES: [(u16, &str, &str); 50] = [
     (400, "malformed", "Not JSON, or a query parameter that does not exist."),
     (401, "unauthenticated", "Log in first."),
     (401, "token_invalid", "The access token is none of this server's."),
