@@ -17,6 +17,7 @@ export default defineConfig({
     // `npm run dev` works against an api on its usual port.
     proxy: {
       '/api': 'http://127.0.0.1:3000',
+      '/pictures': 'http://127.0.0.1:3000',
       '/ws': { target: 'http://127.0.0.1:3000', ws: true },
     },
   },

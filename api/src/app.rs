@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::notifications;
 use crate::openapi::Documentation;
 use crate::outbox::Runner;
+use crate::pictures::Pictures;
 use crate::presence::{Presence, ViewerIds};
 use crate::realtime::Realtime;
 use crate::redis_store::RedisStore;
@@ -56,6 +57,7 @@ pub(crate) struct App {
     pub(crate) notifications: Arc<Notifications>,
     pub(crate) event_subscriptions: Arc<EventSubscriptions>,
     pub(crate) documentation: Arc<Documentation>,
+    pub(crate) pictures: Arc<Pictures>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -249,6 +251,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             origins,
             metrics: metrics.clone(),
         }),
+        pictures: Arc::new(Pictures::new(database.clone(), config.pictures)),
         notifications: Arc::new(Notifications { database: database.clone(), hub: told }),
         event_subscriptions: Arc::new(EventSubscriptions {
             database,

@@ -1,5 +1,6 @@
 //! What happens without a request: orders repeated, viewers counted, leftovers removed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use caudal_livestream::StreamId;
@@ -21,6 +22,7 @@ use crate::event_subscriptions;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
 use crate::metrics::Metrics;
+use crate::pictures::{hide_of_the_past, remove_unused};
 use crate::registration;
 use crate::rtmp_door;
 use crate::start_error::StartError;
@@ -38,6 +40,11 @@ pub(crate) fn spawn(
     // Beside the other work, which waits for the lifecycle where that is away.
     tasks.spawn(async move {
         departures.attend(database, deadlines.sweep, ending).await;
+        Ok(())
+    });
+    let (pictures, ending) = (Arc::clone(&app.pictures), shutdown.clone());
+    tasks.spawn(async move {
+        remove_unused(pictures, deadlines.sweep, ending).await;
         Ok(())
     });
     let (App { entrance, streams, chat, .. }, shutdown) = (app.clone(), shutdown.clone());
@@ -81,6 +88,7 @@ pub(crate) fn spawn(
                 round.run("verifications", email_verification::forget_old(database)).await;
                 round.run("names", deletion::free_names(database)).await;
                 round.run("invitations", registration::forget_expired(database)).await;
+                round.run("pictures of the past", hide_of_the_past(database)).await;
                 round.run("audit", forget_old_records(database)).await;
                 round.run("rtmp door", rtmp_door::forget_old(database, Utc::now())).await;
                 round.run("channel bans", moderation::sweep_bans(database)).await;

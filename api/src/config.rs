@@ -12,6 +12,7 @@ use caudal_livestream::StreamId;
 use caudal_livestream::admission::{LadderRung, LatencyMode, SecondPublisher};
 use caudal_service::health::Readiness;
 use caudal_service::internal::{Signer, Verifier};
+use caudal_storage::SegmentStore;
 use prometheus::Registry;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -66,6 +67,8 @@ pub struct Config {
     pub audience: Arc<dyn Audience>,
     /// The built web pages.
     pub web: Option<PathBuf>,
+    /// Where pictures that people upload are kept; without it nobody can upload any.
+    pub pictures: Option<SegmentStore>,
     /// What a new broadcast is like.
     pub broadcasts: Broadcasts,
     /// Who may open an account, until an admin says something else.

@@ -12,6 +12,7 @@ use crate::app::Chat;
 use crate::chat;
 use crate::error::Error;
 use crate::event_subscriptions;
+use crate::pictures;
 use crate::stream::{End, Owner, close_unused, request_end};
 use crate::stream_key::Sealed;
 use crate::username::{Skeleton, of_deleted};
@@ -51,6 +52,7 @@ pub(crate) async fn anonymise(
     )
     .execute(&mut *db)
     .await?;
+    pictures::hide_of_person(&mut *db, user).await?;
     let open = sqlx::query!(
         r#"select id, authorized_at is not null as "admitted!" from streams where user_id = $1 and ended_at is null"#,
         user

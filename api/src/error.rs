@@ -9,6 +9,7 @@ use crate::event_subscriptions::EventSubscriptionError;
 use crate::input::InputError;
 use crate::limits::LimitError;
 use crate::people::PeopleError;
+use crate::pictures::PictureError;
 use crate::registration::RegistrationError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
@@ -40,6 +41,9 @@ pub(crate) enum Error {
     /// The stream key asked for.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A picture that was sent or asked for.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// What was sent.
     #[error(transparent)]
     Input(#[from] InputError),

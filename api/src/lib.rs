@@ -25,6 +25,7 @@
 //! * `outbox` – what is to be done after a commit, done even when the process ends right after
 //! * `notifications` – what people are told though they are not in the room
 //! * `event_subscriptions` – webhooks: servers of others that are told what happens
+//! * `pictures` – what people upload to be shown by
 //! * `page` – lists in pages
 //! * `openapi` – the api described for programs and for people, made of what stands beside each handler
 //! * `database_lock` – one platform per database, where its lifecycle knows no other
@@ -73,6 +74,7 @@ mod openapi;
 mod outbox;
 mod page;
 mod people;
+mod pictures;
 mod presence;
 mod problem;
 mod realtime;

@@ -13,6 +13,7 @@ use crate::event_subscriptions::EventSubscriptionError;
 use crate::input::{FieldError, InputError};
 use crate::limits::{LimitError, whole_seconds};
 use crate::people::PeopleError;
+use crate::pictures::PictureError;
 use crate::registration::RegistrationError;
 use crate::stream::StreamError;
 use crate::stream_key::KeyError;
@@ -81,6 +82,7 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             StreamError::NotYours => (StatusCode::FORBIDDEN, "forbidden"),
             StreamError::Unknown | StreamError::NoneOpen => (StatusCode::NOT_FOUND, "not_found"),
             StreamError::OneOpen => (StatusCode::CONFLICT, "stream_open"),
+            StreamError::Ended => (StatusCode::CONFLICT, "ended"),
             StreamError::Changed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
         },
         Error::People(error) => match error {
@@ -129,6 +131,15 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::EventSubscription(EventSubscriptionError::TooMany) => (StatusCode::CONFLICT, "too_many"),
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, "forbidden"),
         Error::Key(KeyError::Unreadable) => (StatusCode::CONFLICT, "stream_key_unreadable"),
+        Error::Picture(error) => match error {
+            PictureError::UnknownFormat => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            PictureError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            PictureError::Unreadable => (StatusCode::UNPROCESSABLE_ENTITY, "picture_unreadable"),
+            PictureError::TooManyPixels => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_pixels"),
+            PictureError::NoStorage => (StatusCode::CONFLICT, "no_storage"),
+            PictureError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            PictureError::StorageAway => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        },
         Error::Input(error) => match error {
             InputError::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
             InputError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),

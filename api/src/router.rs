@@ -15,7 +15,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::app::App;
 use crate::routes::search::search;
 use crate::routes::{
-    admin, audience, auth, categories, chat, documentation, event_subscriptions, ingest, notifications,
+    admin, audience, auth, categories, chat, documentation, event_subscriptions, ingest, notifications, pictures,
     registration, streams, users,
 };
 use crate::security_headers::SecurityHeaders;
@@ -45,8 +45,10 @@ fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/streams/failed", get(streams::failed)),
         ("/streams/{id}", get(streams::show).patch(streams::edit).delete(streams::end)),
         ("/streams/{id}/health", get(streams::health)),
+        ("/streams/{id}/thumbnail", put(streams::set_thumbnail).delete(streams::remove_thumbnail)),
         ("/streams/{id}/watching", post(streams::watching)),
         ("/users/me", get(users::me).patch(users::edit).delete(users::delete)),
+        ("/users/me/avatar", put(users::set_avatar).delete(users::remove_avatar)),
         ("/users/me/following/live", get(users::following_live)),
         ("/users/me/blocks", get(users::blocks)),
         ("/users/me/blocks/{id}", put(users::block).delete(users::unblock)),
@@ -57,6 +59,7 @@ fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/users/{id}/following", get(users::following)),
         ("/categories", get(categories::list).post(categories::create)),
         ("/categories/{slug}", get(categories::show).patch(categories::edit).delete(categories::remove)),
+        ("/categories/{slug}/icon", put(categories::set_icon).delete(categories::remove_icon)),
         ("/categories/{slug}/streams", get(categories::streams)),
         ("/search", get(search)),
         ("/chat/{id}", get(chat::history)),
@@ -75,6 +78,7 @@ fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/admin/invitations/{id}", delete(admin::remove_invitation)),
         ("/admin/users", get(admin::users)),
         ("/admin/users/{id}/ban", put(admin::ban).delete(admin::unban)),
+        ("/admin/users/{id}/avatar", delete(admin::remove_avatar)),
         ("/admin/users/{id}/role", put(admin::set_role)),
         ("/admin/audit-log", get(admin::audit_log)),
         ("/admin/figures", get(admin::figures)),
@@ -121,6 +125,7 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .nest(API, api)
         .merge(sockets)
         .merge(socket_io)
+        .route(PICTURE, get(pictures::picture))
         .fallback(web::pages)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
         .layer(from_fn_with_state(app.clone(), exchange::surround))
@@ -179,6 +184,9 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 
 /// Where the api ends and the pages begin.
 pub(crate) const API: &str = "/api";
+/// Files that people uploaded. Not under [`API`]: a page shows a hundred of them, and they are counted as little as its own.
+pub(crate) const PICTURES: &str = "/pictures/";
+const PICTURE: &str = "/pictures/{folder}/{file}";
 /// Where clients of Socket.IO go unless they are told otherwise, and the same with `addTrailingSlash: false`.
 pub(crate) const SOCKET_IO: &str = "/socket.io/";
 pub(crate) const SOCKET_IO_BARE: &str = "/socket.io";

@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use crate::config::PublicUrls;
 use crate::openapi::Documentation;
-use crate::router::API;
+use crate::router::{API, PICTURES};
 use crate::start_error::StartError;
 
 /// The headers of every answer; a policy for the pages' addresses, one for the api's, and one for its documentation.
@@ -47,6 +47,7 @@ pub(crate) async fn add(State(ours): State<Arc<SecurityHeaders>>, request: Reque
     let policy = match request.uri().path() {
         DOCUMENTATION => ours.documentation.clone(),
         path if of_the_api(path) => HeaderValue::from_static(NOTHING),
+        path if path.starts_with(PICTURES) => HeaderValue::from_static(STRANGERS_FILE),
         _ => ours.pages.clone(),
     };
     let mut response = next.run(request).await;
@@ -78,6 +79,9 @@ fn origin(url: &str) -> &str {
 const DOCUMENTATION: &str = "/api/docs";
 /// JSON is not a page.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Made anew as a picture; were it ever anything else, it could do nothing.
+const STRANGERS_FILE: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
 #[cfg(test)]
 mod tests {

@@ -172,6 +172,7 @@ const RESERVED: &[&str] = &[
     "metrics",
     "notifications",
     "password",
+    "pictures",
     "pricing",
     "privacy",
     "register",

@@ -50,6 +50,8 @@ pub(crate) enum Act<'a> {
     CategoryAdded { category: Uuid, name: &'a str, slug: &'a str },
     CategoryChanged { category: Uuid, former_slug: &'a str, name: Option<&'a str>, slug: Option<&'a str> },
     CategoryRemoved { category: Uuid, slug: &'a str },
+    CategoryIconChanged { category: Uuid, slug: &'a str, removed: bool },
+    AvatarRemoved { user: Uuid },
     StreamEnded { stream: Uuid, owner: Uuid },
 }
 
@@ -68,21 +70,25 @@ impl Act<'_> {
             Self::CategoryAdded { .. } => "category.create",
             Self::CategoryChanged { .. } => "category.edit",
             Self::CategoryRemoved { .. } => "category.remove",
+            Self::CategoryIconChanged { .. } => "category.icon",
+            Self::AvatarRemoved { .. } => "user.avatar",
             Self::StreamEnded { .. } => "stream.end",
         }
     }
 
     fn subject(&self) -> Subject {
         match *self {
-            Self::Banned { user, .. } | Self::Unbanned { user } | Self::RoleChanged { user, .. } => {
-                ("user", Some(user))
-            }
+            Self::Banned { user, .. }
+            | Self::Unbanned { user }
+            | Self::RoleChanged { user, .. }
+            | Self::AvatarRemoved { user } => ("user", Some(user)),
             Self::RegistrationChanged { .. } => ("registration", None),
             Self::InvitationMade { invitation, .. } | Self::InvitationRemoved { invitation, .. } => {
                 ("invitation", Some(invitation))
             }
             Self::CategoryAdded { category, .. }
             | Self::CategoryChanged { category, .. }
+            | Self::CategoryIconChanged { category, .. }
             | Self::CategoryRemoved { category, .. } => ("category", Some(category)),
             Self::StreamEnded { stream, .. } => ("stream", Some(stream)),
         }
@@ -91,7 +97,7 @@ impl Act<'_> {
     fn details(&self) -> Value {
         match *self {
             Self::Banned { reason, .. } => json!({ "reason": reason }),
-            Self::Unbanned { .. } => json!({}),
+            Self::Unbanned { .. } | Self::AvatarRemoved { .. } => json!({}),
             Self::RoleChanged { from, to, .. } => json!({ "from": from, "to": to }),
             Self::RegistrationChanged { from, to, by_setting } => {
                 json!({ "from": from, "to": to, "bySetting": by_setting })
@@ -105,6 +111,7 @@ impl Act<'_> {
                 json!({ "formerSlug": former_slug, "name": name, "slug": slug })
             }
             Self::CategoryRemoved { slug, .. } => json!({ "slug": slug }),
+            Self::CategoryIconChanged { slug, removed, .. } => json!({ "slug": slug, "removed": removed }),
             Self::StreamEnded { owner, .. } => json!({ "owner": owner }),
         }
     }

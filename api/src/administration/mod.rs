@@ -7,6 +7,7 @@
 //! * `command_line` – the same for whoever has the database
 
 mod audit;
+mod avatars;
 mod bans;
 mod command_line;
 mod error;
@@ -14,6 +15,7 @@ mod person;
 mod roles;
 
 pub(crate) use audit::{Act, Actor, AuditFilter, AuditRecord, forget_old_records, record};
+pub(crate) use avatars::remove_avatar;
 pub(crate) use bans::{ban, unban};
 pub use command_line::{WantedRole, set_role_by_name};
 pub(crate) use error::AdminError;

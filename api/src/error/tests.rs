@@ -79,16 +79,24 @@ fn number(error: &Error) -> usize {
         Error::Auth(AuthError::NoMail) => 66,
         Error::Limit(LimitError::TooMuchMail) => 67,
         Error::EventSubscription(EventSubscriptionError::TooMany) => 68,
+        Error::Stream(StreamError::Ended) => 69,
+        Error::Picture(PictureError::UnknownFormat) => 70,
+        Error::Picture(PictureError::Unreadable) => 71,
+        Error::Picture(PictureError::TooManyPixels) => 72,
+        Error::Picture(PictureError::TooLarge) => 73,
+        Error::Picture(PictureError::NoStorage) => 74,
+        Error::Picture(PictureError::Busy) => 75,
+        Error::Picture(PictureError::StorageAway) => 76,
     }
 }
 
-const VARIANTS: usize = 69;
+const VARIANTS: usize = 77;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 73] = [
+    let cases: [(Error, u16, &str, &str); 81] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -133,6 +141,39 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             409,
             "too_many",
             "25 event subscriptions are the most; remove one first",
+        ),
+        (StreamError::Ended.into(), 409, "ended", "the stream has ended"),
+        (
+            PictureError::UnknownFormat.into(),
+            415,
+            "unsupported_media_type",
+            "a picture must be a JPEG, PNG or WebP file",
+        ),
+        (
+            PictureError::Unreadable.into(),
+            422,
+            "picture_unreadable",
+            "the picture is damaged or incomplete",
+        ),
+        (
+            PictureError::TooManyPixels.into(),
+            422,
+            "too_many_pixels",
+            "the picture has too many pixels: 16 megapixels and 10000 a side are the most",
+        ),
+        (PictureError::TooLarge.into(), 413, "too_large", "the file is too large: 5 MiB are the most"),
+        (PictureError::NoStorage.into(), 409, "no_storage", "this server keeps no pictures"),
+        (
+            PictureError::Busy.into(),
+            503,
+            "overloaded",
+            "too many pictures are on their way just now; try again in 2 s",
+        ),
+        (
+            PictureError::StorageAway.into(),
+            503,
+            "unavailable",
+            "the storage of pictures cannot be reached just now; try again in 2 s",
         ),
         (PeopleError::Unknown.into(), 404, "not_found", "there is no such person"),
         (PeopleError::Oneself.into(), 422, "oneself", "this is yourself"),

@@ -26,7 +26,7 @@ use redis::RedisLimiter;
 pub struct Limits {
     /// Of one person wherever they are, and of one address whoever asks from there, on `/api`.
     pub requests_a_minute: u32,
-    /// At one account's password and keys, from one address. Three times as many at all accounts' passwords from one
+    /// Pictures of one person, and guesses at one account's password and keys from one address. Three times as many at all accounts' passwords from one
     /// address; ten times as many *an hour* at one account's password from all addresses where its owner was not lately.
     pub attempts_a_minute: u32,
 }
@@ -51,6 +51,8 @@ pub(crate) enum Class {
     AttemptsFromAddress,
     /// One account's password, by all strangers' addresses together.
     AttemptsByStrangers,
+    /// Pictures that one person sends.
+    Uploads,
 }
 
 impl Class {
@@ -62,6 +64,7 @@ impl Class {
             Self::Attempts => "attempts",
             Self::AttemptsFromAddress => "attempts-from-address",
             Self::AttemptsByStrangers => "attempts-by-strangers",
+            Self::Uploads => "uploads",
         }
     }
 
@@ -71,7 +74,7 @@ impl Class {
         match self {
             Self::Requests => (requests_a_minute, MINUTE),
             Self::Watching => (requests_a_minute.saturating_mul(WATCHERS), MINUTE),
-            Self::Attempts => (attempts_a_minute, MINUTE),
+            Self::Attempts | Self::Uploads => (attempts_a_minute, MINUTE),
             // Enough for a classroom that logs in together, and all that a list of stolen passwords gets from one address.
             Self::AttemptsFromAddress => (attempts_a_minute.saturating_mul(3), MINUTE),
             // 2,500 guesses a day however many addresses a stranger has, instead of as many a minute.
@@ -124,6 +127,10 @@ impl Bucket {
     /// From any address: for what only the holder of an access token can try.
     pub(crate) fn confirmations(user: Uuid) -> Self {
         Self(format!("c:{}", user.simple()))
+    }
+
+    pub(crate) fn uploads(user: Uuid) -> Self {
+        Self(format!("p:{}", user.simple()))
     }
 
     pub(crate) fn attempts_from(origin: Origin) -> Self {

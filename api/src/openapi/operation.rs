@@ -140,12 +140,11 @@ fn implied_codes(operation: &Value, access: Option<Access>) -> Vec<Code> {
         codes.extend([(400, "malformed"), (422, "invalid")]);
     }
     if operation["requestBody"].is_object() {
-        codes.extend([
-            (400, "malformed"),
-            (413, "too_large"),
-            (415, "unsupported_media_type"),
-            (422, "invalid"),
-        ]);
+        codes.extend([(400, "malformed"), (413, "too_large"), (415, "unsupported_media_type")]);
+        // A picture has no fields.
+        if operation["requestBody"]["content"]["application/json"].is_object() {
+            codes.push((422, "invalid"));
+        }
     }
     codes
 }

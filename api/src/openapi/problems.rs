@@ -75,7 +75,7 @@ const SHARED: [(&str, u16, &[&str]); 11] = [
 ];
 
 /// As in the table of API-DESIGN.md.
-const CODES: [(u16, &str, &str); 47] = [
+const CODES: [(u16, &str, &str); 50] = [
     (400, "malformed", "Not JSON, or a query parameter that does not exist."),
     (401, "unauthenticated", "Log in first."),
     (401, "token_invalid", "The access token is none of this server's."),
@@ -112,12 +112,15 @@ const CODES: [(u16, &str, &str); 47] = [
     (409, "no_mail", "The server sends no mail."),
     (409, "stream_key_unreadable", "The key that it was encrypted with is gone: rotate it."),
     (409, "ended", "The stream has ended, and its chat with it."),
+    (409, "no_storage", "The server keeps no pictures."),
     (409, "repeated", "The same was said a moment ago."),
     (409, "not_unique", "Somebody has said the same a while ago."),
     (412, "precondition_failed", "It was changed meanwhile: read it again."),
-    (413, "too_large", "The body has more than 64 KiB."),
-    (415, "unsupported_media_type", "The body is not `application/json`."),
+    (413, "too_large", "The body has more than 64 KiB; of a picture 5 MiB."),
+    (415, "unsupported_media_type", "The body is not `application/json`; of a picture neither JPEG, PNG nor WebP."),
     (422, "invalid", "Something is not acceptable; `errors` says what and why."),
+    (422, "picture_unreadable", "The picture is damaged or incomplete."),
+    (422, "too_many_pixels", "The picture has more than 16 megapixels, or a side more than 10,000."),
     (422, "oneself", "Nobody does this to themselves."),
     (429, "rate_limited", "Too many requests: wait."),
     (429, "too_fast", "Not so fast: wait."),

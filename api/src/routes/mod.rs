@@ -9,6 +9,7 @@ pub(crate) mod documentation;
 pub(crate) mod event_subscriptions;
 pub(crate) mod ingest;
 pub(crate) mod notifications;
+pub(crate) mod pictures;
 mod registration;
 pub(crate) mod search;
 pub(crate) mod streams;

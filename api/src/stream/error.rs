@@ -5,6 +5,9 @@ use thiserror::Error;
 /// Why a request about a stream did not get what it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum StreamError {
+    /// It is over.
+    #[error("the stream has ended")]
+    Ended,
     /// There is none of this id.
     #[error("the stream does not exist")]
     Unknown,

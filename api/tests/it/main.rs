@@ -42,6 +42,7 @@ mod notifications;
 mod openapi;
 mod passwords;
 mod people;
+mod pictures;
 mod presence;
 mod query_plans;
 mod redis_server;

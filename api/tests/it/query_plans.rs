@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _
 use crate::running::Running;
 
 /// Tables that grow with people and with time. Others are small, and reading them whole is right.
-const GROWING: [&str; 7] =
-    ["users", "sessions", "streams", "stream_categories", "followers", "user_blocks", "event_subscriptions"];
+const GROWING: [&str; 8] =
+    ["users", "sessions", "streams", "stream_categories", "followers", "user_blocks", "event_subscriptions", "pictures"];
 
 /// Read whole on purpose: the beginning of each query, and why.
 const WHOLE: [(&str, &str); 5] = [
@@ -188,6 +188,12 @@ select gen_random_uuid(), id, 'A broadcast', 0, false, at, at + interval '1 hour
 from users, generate_series(1, 4) k, lateral (select now() - k * interval '30 days' as at) times;
 insert into streams (id, user_id, title, viewer_count, is_live, started_at, created_at, language)
 select gen_random_uuid(), id, 'A live broadcast', n % 500, true, now(), now(), 'es' from numbered where n % 50 = 0;
+insert into pictures (id, kind, subject, owner_id, unused_since) select gen_random_uuid(), 'avatar', id, id, null from users;
+insert into pictures (id, kind, subject, owner_id, unused_since)
+select gen_random_uuid(), 'thumbnail', s.id, s.user_id, null from streams s join numbered u on u.id = s.user_id
+where s.is_live and u.n % 400 = 0;
+insert into pictures (id, kind, subject, owner_id, unused_since)
+select gen_random_uuid(), 'avatar', id, id, now() - n * interval '1 second' from numbered where n % 100 = 0;
 insert into stream_categories (stream_id, category_id)
 select s.id, c.id from (select id, row_number() over () n from streams) s
 join (select id, row_number() over () - 1 n from categories) c on c.n = s.n % 15;

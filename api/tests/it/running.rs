@@ -103,6 +103,7 @@ impl Running {
             control: Arc::clone(&lifecycle) as _,
             audience: Arc::clone(&audience) as _,
             web: None,
+            pictures: None,
             broadcasts: Broadcasts {
                 pool: None,
                 ladder: vec![LadderRung { name: "480p".parse().unwrap(), height: 480, bitrate: 1_200_000 }],

@@ -7,6 +7,7 @@ use caudal_directory::{Audience, StreamControl};
 use caudal_livestream::admission::LatencyMode;
 use caudal_service::health::Readiness;
 use caudal_service::secret;
+use caudal_storage::SegmentStore;
 use prometheus::Registry;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
@@ -29,6 +30,8 @@ pub struct ApiParts {
     pub urls: caudal_api::PublicUrls,
     /// Where publishers come in, as this process reaches it, unless a setting says otherwise; none where that cannot be told.
     pub rtmp_door: Option<caudal_api::RtmpDoor>,
+    /// Where pictures that people upload go; without it nobody can upload any.
+    pub pictures: Option<SegmentStore>,
     /// The lifecycle.
     pub control: Arc<dyn StreamControl>,
     /// Viewer counts of an edge in this process.
@@ -77,6 +80,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         control: parts.control,
         audience: parts.audience,
         web: settings.web_dir.clone(),
+        pictures: parts.pictures,
         broadcasts: caudal_api::Broadcasts {
             pool: settings.pool.clone(),
             ladder: settings.ladder.rungs.clone(),

@@ -81,6 +81,9 @@ async fn run_api(
     let places =
         vec![Place::listens("web pages", urls.api.clone()), Place::listens("other roles", at(&internal)?)];
     let rtmp_door = settings.public_rtmp_url.as_ref().map(api::door);
+    // Optional: without storage everything works but uploads.
+    let stored = settings.storage.hls_path.is_some() || settings.storage.s3_bucket.is_some();
+    let pictures = stored.then(|| settings.storage.open(given)).transpose()?;
     let mut process = Process::start(Role::Api, admin, settings, places)?;
     let keys = keys.api()?;
     let directory = DirectoryCopy::start(settings, keys.signer.clone(), Reader::Api).await?;
@@ -94,6 +97,7 @@ async fn run_api(
             database_url: secret::read("DATABASE_URL")?.context("DATABASE_URL is not set")?,
             urls,
             rtmp_door,
+            pictures,
             control: directory.control(),
             database_use: database_use(settings),
             audience: Arc::new(LocalAudience::default()),

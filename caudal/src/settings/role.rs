@@ -127,7 +127,7 @@ const OF_CONTROLLER: &[Role] = &[Standalone, Controller];
 /// Those that drive broadcasts or take publishers.
 const TRACED: &[Role] = &[Standalone, IngestRouter, Controller, Operator];
 const TLS: &[Role] = &[Standalone, IngestRouter, HlsEdge];
-const STORAGE: &[Role] = &[Standalone, HlsEdge, Controller, Operator];
+const STORAGE: &[Role] = &[Standalone, Api, HlsEdge, Controller, Operator];
 const OF_OPERATOR: &[Role] = &[Operator];
 
 const OWNERS: &[(&str, &[Role])] = &[

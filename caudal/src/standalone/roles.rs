@@ -190,6 +190,7 @@ impl Roles {
                 rtmp: addresses.rtmp.clone(),
             },
             rtmp_door: rtmp_door(&listeners.rtmp, settings)?,
+            pictures: Some(controller.store.clone()),
             control,
             database_use: caudal_api::DatabaseUse::Exclusive,
             audience: Arc::clone(&audience),

@@ -109,7 +109,8 @@ capabilities: { drop: [ALL] }
 
 {{/*
 A role of the program as a Deployment. Called with a dict: root, component, values (the role's), admin (its admin port), ports (name to
-number), env (YAML), and as wanted: storage (true mounts it), readOnlyStorage, tls (a Secret), autoscaled, grace (seconds).
+number), env (YAML), and as wanted: storage (true mounts it), readOnlyStorage, bucketSecret (instead of
+storage.s3.secret), tls (a Secret), autoscaled, grace (seconds).
 */}}
 {{- define "caudal.deployment" -}}
 {{- $root := .root -}}
@@ -241,7 +242,7 @@ spec:
         {{- if .storage }}
         {{- if $bucket }}
         - name: bucket
-          secret: { secretName: {{ $root.Values.storage.s3.secret }}, defaultMode: 0440 }
+          secret: { secretName: {{ .bucketSecret | default $root.Values.storage.s3.secret }}, defaultMode: 0440 }
         {{- else }}
         - name: media
           persistentVolumeClaim: { claimName: {{ include "caudal.claim" $root }} }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use caudal_livestream::{Epoch, InitHash, Msn, RenditionName, StreamId};
 use thiserror::Error;
+use uuid::Uuid;
 
 /// One stored object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,6 +14,33 @@ pub enum Key {
     Live(StreamId, StreamFile),
     /// `thumbnails/{stream}/poster.jpg`
     Poster(StreamId),
+    /// `pictures/{kind}/{id}.jpg`: somebody uploaded it. A changed picture has another id.
+    Picture(PictureKind, Uuid),
+}
+
+/// What an uploaded picture is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PictureKind {
+    /// A person.
+    Avatar,
+    /// A broadcast.
+    Thumbnail,
+    /// A category.
+    Icon,
+}
+
+impl PictureKind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Avatar, Self::Thumbnail, Self::Icon];
+
+    /// The folder that such pictures lie in.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Avatar => "avatars",
+            Self::Thumbnail => "thumbnails",
+            Self::Icon => "icons",
+        }
+    }
 }
 
 /// What lies under `live/{stream}/`.
@@ -54,7 +82,7 @@ impl Key {
     /// MIME type, as a file server or S3 should say it.
     pub fn content_type(&self) -> &'static str {
         match self {
-            Self::Poster(_) => "image/jpeg",
+            Self::Poster(_) | Self::Picture(..) => "image/jpeg",
             Self::Live(_, file) => match file {
                 StreamFile::State(_) | StreamFile::Log(..) => "application/json",
                 StreamFile::Probe => "application/octet-stream",
@@ -72,12 +100,13 @@ impl Key {
         match self {
             // It is replaced about once a minute, and is not to be much older for a cache.
             Self::Poster(_) => "public, max-age=5",
+            Self::Picture(..) => IMMUTABLE,
             Self::Live(_, file) => match file {
                 // Only workers and edges read these, and they need the newest.
                 StreamFile::State(_) | StreamFile::Log(..) | StreamFile::Probe => "no-cache",
                 // Half the smallest target duration.
                 StreamFile::Master | StreamFile::Playlist(_) | StreamFile::Manifest => "public, max-age=1",
-                StreamFile::Init(..) | StreamFile::Segment(..) => "public, max-age=31536000, immutable",
+                StreamFile::Init(..) | StreamFile::Segment(..) => IMMUTABLE,
             },
         }
     }
@@ -93,7 +122,8 @@ impl Key {
                 | StreamFile::Log(..)
                 | StreamFile::Init(..)
                 | StreamFile::Segment(..),
-            ) => Durability::Synced,
+            )
+            | Self::Picture(..) => Durability::Synced,
             Self::Live(_, StreamFile::Master | StreamFile::Manifest | StreamFile::Playlist(_))
             | Self::Poster(_) => Durability::Lazy,
         }
@@ -104,6 +134,7 @@ impl Key {
     pub fn longest(&self) -> u64 {
         match self {
             Self::Poster(_) => LONGEST_POSTER,
+            Self::Picture(..) => LONGEST_PICTURE,
             Self::Live(_, file) => match file {
                 StreamFile::State(_) => LONGEST_STATE,
                 StreamFile::Probe => LONGEST_PROBE,
@@ -118,7 +149,11 @@ impl Key {
 
     /// True for what is written once and never changes.
     pub fn is_immutable(&self) -> bool {
-        matches!(self, Self::Live(_, StreamFile::Init(..) | StreamFile::Segment(..) | StreamFile::Log(..)))
+        matches!(
+            self,
+            Self::Live(_, StreamFile::Init(..) | StreamFile::Segment(..) | StreamFile::Log(..))
+                | Self::Picture(..)
+        )
     }
 }
 
@@ -127,6 +162,7 @@ impl fmt::Display for Key {
         match self {
             Self::Live(stream, file) => write!(f, "live/{stream}/{file}"),
             Self::Poster(stream) => write!(f, "thumbnails/{stream}/poster.jpg"),
+            Self::Picture(kind, id) => write!(f, "pictures/{}/{id}.jpg", kind.folder()),
         }
     }
 }
@@ -138,6 +174,11 @@ impl FromStr for Key {
         let key = if let Some(rest) = text.strip_prefix("live/") {
             let (stream, file) = rest.split_once('/').ok_or(InvalidKey)?;
             Self::Live(stream.parse().map_err(|_| InvalidKey)?, file.parse()?)
+        } else if let Some(rest) = text.strip_prefix("pictures/") {
+            let (folder, file) = rest.split_once('/').ok_or(InvalidKey)?;
+            let kind = PictureKind::ALL.into_iter().find(|kind| kind.folder() == folder).ok_or(InvalidKey)?;
+            let id = file.strip_suffix(".jpg").ok_or(InvalidKey)?;
+            Self::Picture(kind, id.parse().map_err(|_| InvalidKey)?)
         } else {
             let rest = text.strip_prefix("thumbnails/").ok_or(InvalidKey)?;
             let stream = rest.strip_suffix("/poster.jpg").ok_or(InvalidKey)?;
@@ -205,6 +246,7 @@ fn canonical<T: fmt::Display>(value: T, text: &str) -> Result<T, InvalidKey> {
 }
 
 const AUDIO: &str = "audio";
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// The live window, which as a feed's snapshot is 1.2 MB at the very most, and half a kilobyte of whose it is.
 const LONGEST_STATE: u64 = 4 * MIB;
@@ -218,6 +260,8 @@ const LONGEST_PLAYLIST: u64 = 2 * MIB;
 const LONGEST_INIT: u64 = MIB;
 /// A picture 640 pixels wide: 20 to 80 kB. Workers cut what ffmpeg says off behind 1 MiB and what it wrote at once.
 const LONGEST_POSTER: u64 = 2 * MIB;
+/// 1280 by 720 pixels: 150 to 400 kB, and under 2 MB when they are pure noise.
+const LONGEST_PICTURE: u64 = 4 * MIB;
 /// A GOP of 10 s at 50 Mb/s is 63 MB; nothing of ours is longer than two of them.
 const LONGEST_MEDIA: u64 = 128 * MIB;
 const MIB: u64 = 1024 * KIB;
@@ -249,6 +293,11 @@ mod tests {
         }
         let poster = format!("thumbnails/{STREAM}/poster.jpg");
         assert_eq!(poster.parse::<Key>().unwrap(), Key::Poster(STREAM.parse().unwrap()));
+        for (kind, folder) in PictureKind::ALL.into_iter().zip(["avatars", "thumbnails", "icons"]) {
+            let picture = format!("pictures/{folder}/{STREAM}.jpg");
+            let key = Key::Picture(kind, STREAM.parse().unwrap());
+            assert_eq!((picture.parse(), key.to_string()), (Ok(key), picture));
+        }
     }
 
     #[test]
@@ -293,11 +342,24 @@ mod tests {
         assert_eq!("live/not-an-id/master.m3u8".parse::<Key>(), Err(InvalidKey));
         assert_eq!(format!("live/{}/master.m3u8", STREAM.to_uppercase()).parse::<Key>(), Err(InvalidKey));
         assert_eq!(format!("other/{STREAM}/master.m3u8").parse::<Key>(), Err(InvalidKey));
+        for name in [
+            "avatars/me.jpg".to_owned(),
+            format!("avatars/{STREAM}"),
+            format!("avatars/{STREAM}.png"),
+            format!("avatars/{{{STREAM}}}.jpg"),
+            format!("avatars/{}.jpg", STREAM.replace('-', "")),
+            format!("avatars/{}.jpg", STREAM.to_uppercase()),
+            format!("avatars/../icons/{STREAM}.jpg"),
+            format!("others/{STREAM}.jpg"),
+            format!("{STREAM}.jpg"),
+        ] {
+            assert_eq!(format!("pictures/{name}").parse::<Key>(), Err(InvalidKey), "{name}");
+        }
     }
 
     proptest! {
         #[test]
-        fn a_name_that_parses_prints_as_itself(text in "(live|thumbnails)/01890a5d-ac96-774b-bcce-b302099a8057/[a-z0-9./-]{0,24}") {
+        fn a_name_that_parses_prints_as_itself(text in "(live|thumbnails|pictures)/01890a5d-ac96-774b-bcce-b302099a8057/[a-z0-9./-]{0,24}") {
             if let Ok(key) = text.parse::<Key>() {
                 prop_assert_eq!(key.to_string(), text);
             }

@@ -1,4 +1,5 @@
-//! Where a stream's files are kept: a folder or an S3 bucket, laid out so that any file server or CDN can serve it.
+//! Where a stream's files are kept, and the pictures that people upload: a folder or an S3 bucket, laid out so that any
+//! file server or CDN can serve it.
 //!
 //! Names are types ([`Key`]), never joined text; files appear whole or not at all; an epoch belongs to whom created
 //! its claim. Knows nothing of media or playlists, and never decides what to keep.
@@ -19,7 +20,7 @@ mod store;
 pub use assigned::{AssignedCredentials, Renewed};
 pub use bucket::{S3Access, S3Config, S3Credentials};
 pub use claim::{ClaimError, StreamClaims};
-pub use key::{Durability, InvalidKey, Key, StreamFile};
+pub use key::{Durability, InvalidKey, Key, PictureKind, StreamFile};
 pub use removal::{Disposable, Provenance};
 pub use role_sessions::{Need, RoleConfig, RoleSessionError, RoleSessions};
 pub use sealing::{SealError, SealingKey, StreamCredentials};

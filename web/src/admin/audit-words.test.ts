@@ -46,6 +46,15 @@ it.each([
     'ruth renamed the category chess to Boards and changed its address to boards',
   ],
   [record('category.remove', { slug: 'chess' }), 'ruth removed the category chess'],
+  [
+    record('category.icon', { slug: 'chess', removed: false }),
+    'ruth changed the picture of the category chess',
+  ],
+  [
+    record('category.icon', { slug: 'chess', removed: true }),
+    'ruth removed the picture of the category chess',
+  ],
+  [record('user.avatar'), 'ruth removed the picture of kim'],
   [record('stream.end', { owner: 'u2' }), 'ruth ended a broadcast'],
   [record('user.role', { to: 'admin' }, { actor: null }), 'Somebody at the command line made kim an admin'],
   [record('user.unban', {}, { subject: null }), 'ruth ended the ban of somebody'],

@@ -32,6 +32,13 @@ export function auditWords({ action, actor: by, subject: whom, details }: AuditR
       return categoryWords(actor, details);
     case 'category.remove':
       return t('admin.did.removeCategory', { actor, former: text(details['slug']) });
+    case 'category.icon':
+      return t(details['removed'] === true ? 'admin.did.removeIcon' : 'admin.did.setIcon', {
+        actor,
+        former: text(details['slug']),
+      });
+    case 'user.avatar':
+      return t('admin.did.removeAvatar', { actor, subject });
     case 'stream.end':
       return t('admin.did.endStream', { actor });
     default:

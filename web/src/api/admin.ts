@@ -117,6 +117,10 @@ export const ban = (session: Session, id: string, reason: string): Promise<Perso
 export const unban = (session: Session, id: string): Promise<Person> =>
   session.request(`${person(id)}/ban`, { method: 'DELETE' });
 
+/** What others had better not see. */
+export const removeAvatarOf = (session: Session, id: string): Promise<Person> =>
+  session.request(`${person(id)}/avatar`, { method: 'DELETE' });
+
 export const setRole = (session: Session, id: string, role: Role): Promise<Person> =>
   session.request(`${person(id)}/role`, { method: 'PUT', body: { role } });
 
@@ -186,3 +190,9 @@ export const changeCategory = (
 /** Takes it from every stream, too. */
 export const removeCategory = (session: Session, slug: string): Promise<void> =>
   session.request(`/api/categories/${encodeURIComponent(slug)}`, { method: 'DELETE' });
+
+export const setIcon = (session: Session, slug: string, picture: Blob): Promise<BusyCategory> =>
+  session.request(`/api/categories/${encodeURIComponent(slug)}/icon`, { method: 'PUT', body: picture });
+
+export const removeIcon = (session: Session, slug: string): Promise<BusyCategory> =>
+  session.request(`/api/categories/${encodeURIComponent(slug)}/icon`, { method: 'DELETE' });

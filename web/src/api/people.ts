@@ -46,6 +46,12 @@ export const ownProfile = (session: Session): Promise<OwnProfile> => session.req
 export const saveProfile = (session: Session, fields: ProfileFields): Promise<OwnProfile> =>
   session.request('/api/users/me', { method: 'PATCH', body: fields });
 
+export const setAvatar = (session: Session, picture: Blob): Promise<OwnProfile> =>
+  session.request('/api/users/me/avatar', { method: 'PUT', body: picture });
+
+export const removeAvatar = (session: Session): Promise<void> =>
+  session.request('/api/users/me/avatar', { method: 'DELETE' });
+
 /** Follows or unfollows; asking for what is so already is no error. */
 export const setFollowing = (session: Session, id: string, wanted: boolean): Promise<void> =>
   session.request(`${at(id)}/follow`, { method: wanted ? 'POST' : 'DELETE' });

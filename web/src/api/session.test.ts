@@ -7,6 +7,7 @@ interface Call {
   method: string;
   bearer: string | null;
   body: unknown;
+  contentType: string | undefined;
 }
 
 type Answer =
@@ -33,7 +34,8 @@ function fakeApi(answer: (call: Call) => Answer | Promise<Answer>, note = newNot
       path,
       method: init.method ?? 'GET',
       bearer: headers['authorization']?.replace('Bearer ', '') ?? null,
-      body: typeof init.body === 'string' ? JSON.parse(init.body) : null,
+      body: typeof init.body === 'string' ? JSON.parse(init.body) : (init.body ?? null),
+      contentType: headers['content-type'],
     };
     calls.push(call);
     const given = await answer(call);
@@ -113,6 +115,19 @@ describe.each([
     expire();
     await Promise.all(Array.from({ length: 20 }, (_, n) => session.request(`/api/${n}`)));
     expect(refreshes().length - before).toBe(1);
+  });
+
+  it('sends a file as it is, again too', async () => {
+    const { session, expire, calls } = rotating(cookie);
+    await session.login({ login: 'ana', password: 'secret-word' });
+    expire();
+    const body = new Blob(['a picture'], { type: 'image/webp' });
+    await session.request('/api/users/me/avatar', { method: 'PUT', body });
+    const sent = calls.filter(({ path }) => path === '/api/users/me/avatar');
+    expect(sent.map((call) => [call.body, call.contentType])).toEqual([
+      [body, 'image/webp'],
+      [body, 'image/webp'],
+    ]);
   });
 
   it('goes on with the newest refresh token', async () => {

@@ -73,6 +73,7 @@ export interface Surroundings {
 
 export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** A file goes as it is, anything else as JSON. */
   body?: unknown;
 }
 
@@ -343,7 +344,9 @@ export class Session {
   async #exchange<T>(path: string, options: RequestOptions, token: string | null) {
     const headers: Record<string, string> = { accept: 'application/json' };
     if (token !== null) headers['authorization'] = `Bearer ${token}`;
-    if (options.body !== undefined) headers['content-type'] = 'application/json';
+    const { body: sent } = options;
+    const file = sent instanceof Blob ? sent : null;
+    if (sent !== undefined) headers['content-type'] = file?.type ?? 'application/json';
     const limit = deadline(REQUEST_DEADLINE_MS);
     let response: Response;
     let body: string;
@@ -352,7 +355,7 @@ export class Session {
         method: options.method ?? 'GET',
         headers,
         credentials: 'same-origin',
-        body: options.body === undefined ? null : JSON.stringify(options.body),
+        body: sent === undefined ? null : (file ?? JSON.stringify(sent)),
         signal: limit.signal,
       });
       body = await response.text();

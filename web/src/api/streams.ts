@@ -91,6 +91,13 @@ const at = (id: string) => `/api/streams/${encodeURIComponent(id)}`;
 
 const idOf = ({ id }: Stream) => id;
 
+/** Takes the place of the picture that is made of the video. */
+export const setThumbnail = (session: Session, id: string, picture: Blob): Promise<Stream> =>
+  session.request(`${at(id)}/thumbnail`, { method: 'PUT', body: picture });
+
+export const removeThumbnail = (session: Session, id: string): Promise<Stream> =>
+  session.request(`${at(id)}/thumbnail`, { method: 'DELETE' });
+
 /** At least so many of the streams that are live, if there are as many, in the api's order. */
 export const liveStreams = (session: Session, count = PAGE): Promise<Page<Stream>> =>
   atLeast(session, '/api/streams', count, idOf);

@@ -16,6 +16,14 @@ describe('a poster', () => {
     expect(posterOf(stream, at(seconds))).toBe(url);
   });
 
+  it('that the streamer uploaded is there before the stream and after it, under one address', () => {
+    const own = { ...LIVE, thumbnailUrl: '/pictures/thumbnails/1.jpg' };
+    for (const stream of [own, { ...own, isLive: false }, { ...own, startedAt: null }]) {
+      expect(posterOf(stream, at(0))).toBe(own.thumbnailUrl);
+      expect(newestPosterOf(stream, at(600))).toBe(own.thumbnailUrl);
+    }
+  });
+
   it('is fetched once while it stays', () => {
     const asked = new Set([20, 50, 79, 81, 110, 139].map((seconds) => newestPosterOf(LIVE, at(seconds))));
     expect([...asked]).toEqual(['/poster.jpg?t=0', '/poster.jpg?t=1']);

@@ -1,6 +1,7 @@
 //! For those who run the server; everybody else is `403 forbidden`.
 
 mod audit_log;
+mod avatar;
 mod ban;
 mod dead_letters;
 mod figures;
@@ -11,6 +12,7 @@ mod role;
 mod users;
 
 pub(crate) use audit_log::audit_log;
+pub(crate) use avatar::remove_avatar;
 pub(crate) use ban::{ban, unban};
 pub(crate) use dead_letters::dead_letters;
 pub(crate) use figures::figures;
@@ -26,6 +28,7 @@ pub(crate) use users::users;
     users::users,
     ban::ban,
     ban::unban,
+    avatar::remove_avatar,
     role::set_role,
     registration::registration,
     registration::set_registration,

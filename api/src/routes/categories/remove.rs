@@ -11,6 +11,7 @@ use crate::auth::Admin;
 use crate::category::KnownCategory;
 use crate::client::Client;
 use crate::error::Error;
+use crate::pictures::{self, PictureKind};
 
 /// Removes a category, and takes it from every stream that had it.
 #[utoipa::path(
@@ -33,6 +34,7 @@ pub(crate) async fn remove(
         // Another admin was quicker.
         return Err(Error::NotFound("this category"));
     }
+    pictures::hide(&mut *tx, PictureKind::Icon, category.id).await?;
     let act = Act::CategoryRemoved { category: category.id, slug: &category.slug };
     record(&mut tx, Actor::admin(admin, &client), act).await?;
     tx.commit().await?;

@@ -9,6 +9,7 @@ mod list;
 mod mine;
 mod open;
 mod show;
+mod thumbnail;
 mod watching;
 
 pub(crate) use create::create;
@@ -20,6 +21,7 @@ pub(crate) use list::list;
 pub(crate) use mine::mine;
 pub(crate) use open::open;
 pub(crate) use show::show;
+pub(crate) use thumbnail::{remove_thumbnail, set_thumbnail};
 pub(crate) use watching::watching;
 
 /// What the OpenAPI document has of them.
@@ -33,6 +35,8 @@ pub(crate) use watching::watching;
     show::show,
     edit::edit,
     end::end,
+    thumbnail::set_thumbnail,
+    thumbnail::remove_thumbnail,
     health::health,
     watching::watching,
 ))]

@@ -1,5 +1,6 @@
 //! People: their channels, whom they follow, and whom they do not want to see.
 
+mod avatar;
 mod block;
 mod blocks;
 mod delete;
@@ -12,6 +13,7 @@ mod me;
 mod show;
 mod streams;
 
+pub(crate) use avatar::{remove_avatar, set_avatar};
 pub(crate) use block::{block, unblock};
 pub(crate) use blocks::blocks;
 pub(crate) use delete::delete;
@@ -30,6 +32,8 @@ pub(crate) use streams::streams;
     me::me,
     edit::edit,
     delete::delete,
+    avatar::set_avatar,
+    avatar::remove_avatar,
     following_live::following_live,
     blocks::blocks,
     block::block,

@@ -35,6 +35,8 @@ export const studio = {
   'studio.title': 'Title',
   'studio.titleHint': 'Say what is on',
   'studio.titleMissing': 'Give your stream a title.',
+  'studio.thumbnail': 'Picture of your stream',
+  'studio.thumbnailHint': 'Without one, viewers see a picture of your video.',
   'studio.description': 'Description',
   'studio.languageOfStream': 'Language',
   'studio.notSpecified': 'Not specified',

@@ -9,6 +9,7 @@ export const settings: Translation<typeof english> = {
   'settings.noneBlocked': 'No has bloqueado a nadie.',
   'settings.displayName': 'Nombre visible',
   'settings.displayNameHint': 'Si lo dejas vacío, se verá {username}.',
+  'settings.picture': 'Tu foto',
   'settings.bio': 'Sobre ti',
   'settings.bioHint': 'Qué transmites y cuándo',
 };

@@ -39,6 +39,8 @@ export const studio: Translation<typeof english> = {
   'studio.title': 'Título',
   'studio.titleHint': 'Di de qué va',
   'studio.titleMissing': 'Ponle un título a tu directo.',
+  'studio.thumbnail': 'Imagen de tu directo',
+  'studio.thumbnailHint': 'Sin ella, se ve una imagen de tu vídeo.',
   'studio.description': 'Descripción',
   'studio.languageOfStream': 'Idioma',
   'studio.notSpecified': 'Sin especificar',
