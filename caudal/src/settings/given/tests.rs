@@ -142,6 +142,7 @@ fn a_value_that_cannot_work_is_refused_with_what_is_expected() {
         ),
         ("CAUDAL_TRUSTED_PROXIES", &["proxy", "10.0.0.0/33", "10.0.0/8", "10.0.0.0-10.0.0.9"], "10.0.0.0/8"),
         ("CAUDAL_SOCKET_IO_POLLING", &["yes", "ON "], "expected one of auto, on, off"),
+        ("CAUDAL_API_REPLICAS", &["2", "several "], "expected one of one, several"),
         ("CAUDAL_SECOND_PUBLISHER", &["refuse", "Takeover "], "expected one of reject, takeover"),
         (
             "CAUDAL_LADDER",
