@@ -29,7 +29,8 @@ export async function measureLoad(): Promise<void> {
   const k6 = execFileSync(fileURLToPath(new URL('../../scripts/k6', import.meta.url)), ['path'], { encoding: 'utf8' }).trim();
   const folder = await mkdtemp(path.join(tmpdir(), 'caudal-load-'));
   const set = await stage({ CAUDAL_LADDER: 'none' });
-  const encoder = encode(set.url, { size: '640x360', fps: 25, gop: 50, bitrate: '236k' });
+  // With 128 kb/s of sound.
+  const encoder = encode(set.url, { size: '640x360', fps: 25, gop: 50, bitrate: '172k' });
   try {
     const tokens: string[] = [];
     while (tokens.length < TALKERS) tokens.push((await register(set.platform.web, `talker${tokens.length}`)).accessToken);

@@ -27,6 +27,8 @@ export abstract class ChatClient {
   readonly accepted: Line[] = [];
   /** Why it was sent away, each time. */
   readonly endings: string[] = [];
+  /** What it was answered last, where that was no. */
+  refusal: string | undefined;
   protected readonly stream: string;
   protected readonly token: string | undefined;
   protected isOver = false;
@@ -45,9 +47,10 @@ export abstract class ChatClient {
       const answer = await this.ask('send_message', { streamId: this.stream, message: text, clientMsgId: name });
       if (answer?.ok && answer.message) {
         this.accepted.push(answer.message);
-        this.record.isAnswered(answer.message);
+        this.refusal = undefined;
         return;
       }
+      this.refusal = answer ? JSON.stringify(answer) : 'no answer';
       if (answer?.code === 'unauthenticated') await this.ask('authenticate', { token: this.token });
       else if (answer && !MAY_PASS.has(answer.code ?? '')) throw new Error(JSON.stringify(answer));
       await passed(answer?.retryAfterMs ?? AGAIN_MS);
@@ -61,6 +64,12 @@ export abstract class ChatClient {
 
   /** Comes back with `since`. */
   protected abstract comeBack(): void;
+
+  /** At once: events that follow an answer may be there before a promise has told of it. */
+  protected takes(answer: Answer | undefined): Answer | undefined {
+    if (answer?.ok && answer.message) this.record.isAnswered(answer.message);
+    return answer;
+  }
 
   protected joins(joined: Joined): void {
     if (this.record.joins(joined)) void this.readsHistory();
@@ -143,7 +152,7 @@ export class RawChatClient extends ChatClient {
     });
     socket.on('message', (text: Buffer) => {
       const { event, id, data } = JSON.parse(text.toString()) as { event: string; id?: number; data: Told & Answer };
-      if (event === 'ack') this.#waiting.get(id ?? Number.NaN)?.(data);
+      if (event === 'ack') this.#waiting.get(id ?? Number.NaN)?.(this.takes(data));
       else if (event === 'joined') this.joins(data);
       // What a connection tells that was given up already is not taken twice.
       else if (socket.readyState === WebSocket.OPEN) this.hears(event, data);
@@ -190,7 +199,7 @@ export class SocketIoChatClient extends ChatClient {
   protected ask(event: string, data: object): Promise<Answer | undefined> {
     if (!this.#socket.connected) return Promise.resolve(undefined);
     return new Promise((resolve) => {
-      this.#socket.timeout(PATIENCE_MS).emit(event, data, (late: Error | null, answer: Answer) => resolve(late ? undefined : answer));
+      this.#socket.timeout(PATIENCE_MS).emit(event, data, (late: Error | null, answer: Answer) => resolve(late ? undefined : this.takes(answer)));
     });
   }
 
@@ -198,7 +207,6 @@ export class SocketIoChatClient extends ChatClient {
     this.#socket.disconnect();
   }
 
-  /** Not by a promise: events that follow the answer may be there before a promise has told of it. */
   #enter(): void {
     const asked = { streamId: this.stream, since: this.record.since };
     this.#socket.timeout(PATIENCE_MS).emit('join_stream', asked, (late: Error | null, answer: Answer & Joined) => {

@@ -77,7 +77,11 @@ describe('two replicas of the api, and people who talk while something breaks', 
   /** Each of them has said two things more, of which the second began after this did, and everybody hears it. */
   async function talkGoesOn(what: string, who: ChatClient[] = talkers): Promise<void> {
     const before = new Map(who.map((one) => [one, one.accepted.length]));
-    await until(`${what}: talk goes on`, () => who.every((one) => one.accepted.length >= (before.get(one) ?? 0) + 2), 60_000);
+    const silent = () => who.filter((one) => one.accepted.length < (before.get(one) ?? 0) + 2);
+    await until(`${what}: talk goes on`, () => silent().length === 0, 60_000).catch((error: unknown) => {
+      const why = silent().map((one) => `${one.constructor.name} at ${one.base}: ${one.refusal}, sent away: ${one.endings.join(', ')}`);
+      throw new Error(`${String(error)}\n${why.join('\n')}`);
+    });
   }
 
   async function videoGoesOn(what: string): Promise<void> {

@@ -116,7 +116,8 @@ pub(crate) async fn latest(
 }
 
 /// The last messages before a position, the latest first. What PostgreSQL does not have yet is taken from the log, and what was
-/// removed a moment ago is left out.
+/// removed a moment ago is left out. While Redis is away PostgreSQL answers alone, which lacks what came in the last moment before; while
+/// PostgreSQL is away the log does, as far back as it goes.
 pub(crate) async fn before(
     log: &dyn RoomLog,
     database: &PgPool,
@@ -125,13 +126,24 @@ pub(crate) async fn before(
     most: usize,
 ) -> Result<Vec<Line>, ChatError> {
     // The log first: what has left it by the time PostgreSQL is asked has arrived there.
-    let recent = log.recent(stream).await?;
+    let events = match log.recent(stream).await {
+        Ok(recent) => recent.events,
+        Err(ChatError::Unavailable) => Vec::new(),
+        Err(error) => return Err(error),
+    };
     let rows = i64::try_from(most).unwrap_or(i64::MAX);
-    let kept = store::before(database, stream, position, rows).await.map_err(|error| {
-        tracing::warn!(%error, "chat history cannot be read");
-        ChatError::Unavailable
-    })?;
-    Ok(merged(kept, &recent.events, position, most))
+    match store::before(database, stream, position, rows).await {
+        Ok(kept) => Ok(merged(kept, &events, position, most)),
+        Err(error) => {
+            // The log has no gaps up to its end: what it fills a page with is the page.
+            let lines = merged(Vec::new(), &events, position, most);
+            if lines.len() == most {
+                return Ok(lines);
+            }
+            tracing::warn!(%error, "chat history cannot be read");
+            Err(ChatError::Unavailable)
+        }
+    }
 }
 
 fn merged(kept: Vec<Line>, events: &[Event], position: Option<Position>, most: usize) -> Vec<Line> {

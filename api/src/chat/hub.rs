@@ -125,6 +125,11 @@ impl Hub {
         self.0.tasks.wait().await;
     }
 
+    /// Whether there is a room here already.
+    pub(crate) fn has(&self, stream: StreamId) -> bool {
+        self.rooms().get(&stream).is_some_and(|room| !room.is_closed())
+    }
+
     async fn room(&self, id: StreamId) -> Result<mpsc::Sender<Command>, ChatError> {
         if let Some(room) = self.rooms().get(&id).filter(|room| !room.is_closed()) {
             return Ok(room.clone());

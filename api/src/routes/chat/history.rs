@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use crate::app::Chat;
 use crate::chat::{ChatError, ChatMessage, Line, before};
-use crate::error::Error;
+use crate::error::{Error, is_outage};
 use crate::json::Query;
 use crate::page::{Limit, MAX_CURSOR, Page, decode_cursor};
 use crate::stream::{self, StreamPath};
@@ -46,8 +46,12 @@ pub(crate) async fn history(
     Query(wanted): Query<Wanted>,
 ) -> Result<Page<Line>, Error> {
     let place = decode_cursor(wanted.cursor.as_deref())?;
-    if !stream::exists(&chat.database, id).await? {
-        return Err(ChatError::UnknownStream.into());
+    match stream::exists(&chat.database, id).await {
+        Ok(true) => {}
+        Ok(false) => return Err(ChatError::UnknownStream.into()),
+        // Somebody is in it, so it exists; the log may have enough of it.
+        Err(error) if is_outage(&error) && chat.hub.has(StreamId(id)) => {}
+        Err(error) => return Err(error.into()),
     }
     let most = wanted.limit.items().saturating_add(1);
     let lines = before(chat.hub.log(), &chat.database, StreamId(id), place, most).await?;
