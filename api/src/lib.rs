@@ -11,6 +11,7 @@
 //! * `limits` – how often anybody may ask
 //! * `address`, `client` – where a request comes from, and how often that one may try things
 //! * `exchange` – what surrounds every answer: request id, problem+json, deadline, headers
+//! * `last_answers` – what is read while PostgreSQL is away
 //! * `presence` – who watches by being there; `audience` – how many watch, with those whom only edges see
 //! * `rtmp_door` – whether publishers can come in, and for how much of the last 30 days they could
 //! * `live_figures` – what a router measures of its publisher
@@ -63,6 +64,7 @@ mod input;
 mod json;
 mod known_version;
 mod language;
+mod last_answers;
 mod limits;
 mod live_figures;
 mod lost_streams;

@@ -13,6 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
+use crate::last_answers::LastAnswers;
 use crate::routes::search::search;
 use crate::routes::{
     admin, audience, auth, categories, chat, documentation, event_subscriptions, ingest, notifications, pictures,
@@ -20,7 +21,7 @@ use crate::routes::{
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
-use crate::{exchange, web};
+use crate::{exchange, last_answers, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
 fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -107,6 +108,7 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(exchange::nothing_here)
+        .layer(from_fn_with_state(Arc::new(LastAnswers::default()), last_answers::stand_in))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(app.clone(), exchange::limit))
         .layer(from_fn(no_store_unless_said))

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 
-import { register } from '../../e2e/src/account.ts';
+import { BEHIND_A_PROXY, register } from '../../e2e/src/account.ts';
 import { Program } from '../../e2e/src/process.ts';
 import { OURS, probe } from './builds.ts';
 import { cost, itself, load, pin } from './processes.ts';
@@ -35,12 +35,12 @@ const WIRES = [
 
 /** How many people one core lets talk to each other, how soon they hear, and what a socket holds. */
 export async function measureChat(): Promise<void> {
-  const set = await stage({ CAUDAL_LADDER: 'none' }, OURS);
+  const set = await stage({ ...BEHIND_A_PROXY, CAUDAL_LADDER: 'none' }, OURS);
   try {
     const stream = await prepared(set);
     const tokens: string[] = [];
     while (tokens.length < 50 * SECONDS_BETWEEN) {
-      tokens.push((await register(set.platform.web, `talker${tokens.length}`)).accessToken);
+      tokens.push((await register(set.platform.web, `talker${tokens.length}`, `10.0.0.${tokens.length + 1}`)).accessToken);
     }
     pin(set.platform.pid, SERVER_CORE);
     const rows: (string | number)[][] = [];

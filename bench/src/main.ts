@@ -5,6 +5,7 @@ import { measureEdge } from './edge.ts';
 import { measureGlass, measureGlassFar, measureGlassPeers } from './glass.ts';
 import { measureIdle } from './idle.ts';
 import { measureLists } from './lists.ts';
+import { measureLoad } from './load.ts';
 import { machine } from './machine.ts';
 import { measureOperator } from './operator.ts';
 import { measurePackaging } from './packaging.ts';
@@ -26,6 +27,7 @@ const MEASUREMENTS: Record<string, () => Promise<void>> = {
   idle: measureIdle,
   chat: measureChat,
   lists: measureLists,
+  load: measureLoad,
 };
 
 /** Only by name: half an hour, and two hours. */

@@ -79,6 +79,10 @@ pub struct Settings {
     /// Where the streams are kept: by a `controller`, or in `kubernetes`, as LiveStreams that an operator drives.
     #[arg(long, env = "CAUDAL_DIRECTORY", value_enum, default_value_t = DirectorySetting::Controller, value_name = "KEEPER", help_heading = ADDRESSES)]
     pub directory: DirectorySetting,
+    /// How many processes of the api use the database: `one`, which a lock sees to, or `several`, all with the same controller and the same
+    /// `REDIS_URL`. In a cluster it means nothing, as replicas are known there.
+    #[arg(long, env = "CAUDAL_API_REPLICAS", value_enum, default_value_t = ReplicasSetting::One, value_name = "COUNT", help_heading = ADDRESSES)]
+    pub api_replicas: ReplicasSetting,
     /// The Kubernetes namespace of the LiveStreams; without it, the pod's own.
     #[arg(long, env = "CAUDAL_NAMESPACE", value_name = "NAME", help_heading = ADDRESSES)]
     pub namespace: Option<String>,
@@ -330,6 +334,15 @@ pub enum DirectorySetting {
     Controller,
     /// LiveStream resources are it.
     Kubernetes,
+}
+
+/// `CAUDAL_API_REPLICAS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReplicasSetting {
+    /// It has the database to itself.
+    One,
+    /// They share a controller, a database and Redis.
+    Several,
 }
 
 /// `LOG_FORMAT`.

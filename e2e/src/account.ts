@@ -25,12 +25,13 @@ export async function api<T>(
   base: string,
   method: string,
   path: string,
-  options: { token?: string; body?: unknown } = {},
+  options: { token?: string; body?: unknown; from?: string } = {},
 ): Promise<T> {
   const response = await fetch(base + path, {
     method,
     headers: {
       ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+      ...(options.from ? { 'x-forwarded-for': options.from } : {}),
       ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
     },
     body: options.body === undefined ? null : JSON.stringify(options.body),
@@ -40,9 +41,14 @@ export async function api<T>(
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
-export async function register(base: string, username: string): Promise<Account> {
+/** Settings under which people may come from as many addresses as a test has use for. */
+export const BEHIND_A_PROXY = { CAUDAL_TRUSTED_PROXIES: '127.0.0.0/8,::1' };
+
+/** Opens an account; `from` is the address that a proxy names, as one address may not open many at once. */
+export async function register(base: string, username: string, from?: string): Promise<Account> {
   const password = 'correct horse battery staple';
   const { accessToken } = await api<{ accessToken: string }>(base, 'POST', '/api/auth/register', {
+    ...(from && { from }),
     body: { username, email: `${username}@example.org`, password },
   });
   const { streamKey, rtmpUrl } = await api<{ streamKey: string; rtmpUrl: string }>(

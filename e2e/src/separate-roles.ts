@@ -15,6 +15,7 @@ export class SeparateRoles {
   readonly folder: string;
   readonly web: string;
   readonly rtmp: string;
+  readonly databaseUrl: string;
   readonly #postgres: Program;
   readonly #environment: Record<string, string | undefined>;
   readonly #ports: Record<Role, { internal: number; admin: number }>;
@@ -29,6 +30,7 @@ export class SeparateRoles {
     this.folder = folder;
     this.web = `http://localhost:${environment.PORT}`;
     this.rtmp = String(environment.CAUDAL_PUBLIC_RTMP_URL);
+    this.databaseUrl = String(environment.DATABASE_URL);
     this.#postgres = postgres;
     this.#environment = environment;
     this.#ports = ports;
@@ -67,11 +69,14 @@ export class SeparateRoles {
   }
 
   start(role: Role): void {
-    const binary = process.env.CAUDAL_BIN;
-    if (!binary) throw new Error('CAUDAL_BIN must name the caudal program: run this by `make e2e`');
     const { internal, admin } = this.#ports[role];
     const listeners = [`--admin-port=${admin}`, ...(role === 'hls-edge' ? [] : [`--internal-port=${internal}`])];
-    this.#programs.set(role, new Program(binary, [role, ...listeners], { env: this.#environment }));
+    this.#programs.set(role, this.#run(role, listeners, {}));
+  }
+
+  /** Another api beside the first, which nobody but its clients knows; whoever starts it stops it. */
+  startAnotherApi(port: number): Program {
+    return this.#run('api', ['--admin-port=0', '--internal-port=0'], { PORT: String(port) });
   }
 
   /** Whether `/readyz` says so; throws when the role has ended. */
@@ -93,6 +98,12 @@ export class SeparateRoles {
     await this.program(role).stop('SIGKILL');
     this.start(role);
     await this.ready(role);
+  }
+
+  #run(role: Role, listeners: string[], settings: Record<string, string>): Program {
+    const binary = process.env.CAUDAL_BIN;
+    if (!binary) throw new Error('CAUDAL_BIN must name the caudal program: run this by `make e2e`');
+    return new Program(binary, [role, ...listeners], { env: { ...this.#environment, ...settings } });
   }
 
   program(role: Role): Program {

@@ -14,6 +14,7 @@ use super::log::RoomLog;
 use super::position::Position;
 use super::removal::{Removal, Said};
 use super::{ChatError, store};
+use crate::error::is_outage;
 use crate::stream;
 
 /// A message, as readers get it.
@@ -52,14 +53,18 @@ pub(crate) async fn before(
     position: Option<Position>,
     most: usize,
 ) -> Result<Vec<Line>, ChatError> {
-    match stream::is_over(database, stream.0).await.map_err(unreadable)? {
-        None => Err(ChatError::UnknownStream),
-        Some(true) => of_closed(database, stream, position, most).await,
-        Some(false) => of_open(log, database, stream, position, most).await,
+    match stream::is_over(database, stream.0).await {
+        Ok(None) => Err(ChatError::UnknownStream),
+        Ok(Some(true)) => of_closed(database, stream, position, most).await,
+        Ok(Some(false)) => of_open(log, database, stream, position, most).await,
+        // Nothing of a room that nobody talks in is in the log, whether it exists or not.
+        Err(error) if is_outage(&error) => of_log(&log.recent(stream).await?, position, most),
+        Err(error) => Err(unreadable(error)),
     }
 }
 
 /// The same of a room that is open. What PostgreSQL does not have yet is taken from the log, and what was removed a moment ago is left out.
+/// While Redis is away PostgreSQL answers alone, which lacks what came in the last moment before.
 async fn of_open(
     log: &dyn RoomLog,
     database: &PgPool,
@@ -68,8 +73,21 @@ async fn of_open(
     most: usize,
 ) -> Result<Vec<Line>, ChatError> {
     // The log first: what has left it by the time PostgreSQL is asked has arrived there.
-    let recent = log.recent(stream).await?;
-    Ok(beside(&recent, database, stream, position, most).await?.0)
+    let recent = match log.recent(stream).await {
+        Ok(recent) => recent,
+        Err(ChatError::Unavailable) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    match beside(&recent, database, stream, position, most).await {
+        Err(ChatError::Unavailable) => of_log(&recent, position, most),
+        read => Ok(read?.0),
+    }
+}
+
+/// The same while PostgreSQL is away: the log has no gaps up to its end, so what it fills a page with is the page.
+fn of_log(recent: &[Event], position: Option<Position>, most: usize) -> Result<Vec<Line>, ChatError> {
+    let lines = merged(Vec::new(), lines_of(recent, &[], position), recent, &HashSet::new(), most);
+    if lines.len() == most { Ok(lines) } else { Err(ChatError::Unavailable) }
 }
 
 /// The same, of somebody who has looked at the log; and which of its messages PostgreSQL has marked as removed.

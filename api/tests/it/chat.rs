@@ -455,6 +455,37 @@ async fn with_redis_a_message_outlasts_every_error_that_passes() {
 }
 
 #[tokio::test]
+async fn the_history_is_read_while_redis_or_postgresql_is_away() {
+    let mut redis = RedisServer::start();
+    let database = Arc::new(TestDatabase::create().await);
+    let api = on(&redis, &database).await;
+    let ana = api.register("ana").await;
+    let stream = ana.goes_live().await;
+    let (_peer, _) = Peer::join(&api, stream).await;
+    let said = [say(&ana, stream, "one").await, say(&ana, stream, "two").await];
+    let page = |limit: u32| format!("/api/chat/{stream}?limit={limit}");
+    database.says("select count(*) = 2 from chat_messages").await;
+    database.goes_away().await;
+    // Redis alone knows that there is another page, and not whether that is the last one.
+    assert_eq!(api.get(&page(1)).await.json, json!([said[1]]));
+    assert_eq!(api.get(&page(2)).await.refusal(), (503, "unavailable"));
+    let made_up = api.get(&format!("/api/chat/{}?limit=1", uuid::Uuid::now_v7())).await;
+    assert_eq!(made_up.refusal(), (503, "unavailable"));
+    database.comes_back().await;
+    redis.stop();
+    let whole = async {
+        loop {
+            let answer = api.get(&page(2)).await;
+            if answer.status == StatusCode::OK {
+                return answer.json;
+            }
+            assert_eq!(answer.refusal(), (503, "unavailable"), "{}", answer.json);
+        }
+    };
+    assert_eq!(soon(whole).await, json!([said[1], said[0]]));
+}
+
+#[tokio::test]
 async fn without_redis_nothing_is_accepted_while_postgresql_is_away() {
     let api = Running::start().await;
     let ana = api.register("ana").await;

@@ -61,7 +61,11 @@ async fn only_named_origins_may_use_the_api_from_elsewhere() {
 async fn without_postgresql_the_answer_is_unavailable() {
     let api = Running::start().await;
     let ana = api.register("ana").await;
+    let read = api.get("/api/streams?sort=recent").await;
     api.database.goes_away().await;
+    let again = api.get("/api/streams?sort=recent").await;
+    assert_eq!((again.status, &again.json), (read.status, &read.json), "what was read before stands in");
+    assert!(!again.header("age").is_empty());
     for answer in [api.get("/api/streams").await, ana.get("/api/auth/stream-key").await] {
         assert_eq!(answer.refusal(), (503, "unavailable"), "{}", answer.json);
         assert_eq!(answer.header("retry-after"), "2");

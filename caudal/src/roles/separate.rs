@@ -31,7 +31,7 @@ use super::router::{self, RouterParts};
 use super::terminal::{Place, Terminal};
 use super::{certificate, listeners};
 use crate::secrets::KeySource;
-use crate::settings::{DirectorySetting, HttpUrl, Role, RtmpUrl, Settings, WebOrigin};
+use crate::settings::{DirectorySetting, HttpUrl, ReplicasSetting, Role, RtmpUrl, Settings, WebOrigin};
 use crate::standalone::Folders;
 
 /// Runs one part until a signal ends it.
@@ -292,11 +292,11 @@ async fn run_operator(
     ended
 }
 
-/// Replicas of a cluster share a database.
+/// Replicas share a database where they have one lifecycle: a cluster's, or that of a controller which somebody says is everybody's.
 fn database_use(settings: &Settings) -> DatabaseUse {
-    match settings.directory {
-        DirectorySetting::Controller => DatabaseUse::Exclusive,
-        DirectorySetting::Kubernetes => DatabaseUse::Shared,
+    match (settings.directory, settings.api_replicas) {
+        (DirectorySetting::Controller, ReplicasSetting::One) => DatabaseUse::Exclusive,
+        (DirectorySetting::Kubernetes, _) | (_, ReplicasSetting::Several) => DatabaseUse::Shared,
     }
 }
 

@@ -11,7 +11,7 @@ use nix::unistd::{AccessFlags, access};
 use secrecy::ExposeSecret as _;
 
 use super::given::shown;
-use super::{DirectorySetting, Faults, Given, Role, Settings};
+use super::{DirectorySetting, Faults, Given, ReplicasSetting, Role, Settings};
 use crate::secrets::{BOTH, Key, MIN_LENGTH, SECRET_NAMES, another_keys, another_secret, faults_of_folder};
 use crate::standalone::{MEDIA, OURS_ALONE, default_data_folder};
 
@@ -100,6 +100,16 @@ fn missing(settings: &Settings, given: &Given, role: Role) -> Vec<String> {
         faults.push(format!(
             "AWS_S3_BUCKET is not set: expected the bucket that sessions of {} open; a volume has no such thing",
             given.name("CAUDAL_STS_ROLE_ARN"),
+        ));
+    }
+    // Each replica alone would count limits for itself, and its rooms would hear nothing of the others'.
+    if role == Role::Api
+        && settings.api_replicas == ReplicasSetting::Several
+        && matches!(secret::read("REDIS_URL"), Ok(None))
+    {
+        faults.push(format!(
+            "REDIS_URL is not set: {} is several, and expected the Redis that they share, as in redis://10.0.0.7",
+            given.name("CAUDAL_API_REPLICAS"),
         ));
     }
     let storage_given = given.has("HLS_PATH") || given.has("AWS_S3_BUCKET");

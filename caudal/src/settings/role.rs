@@ -144,6 +144,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("CAUDAL_INTERNAL_API_URL", &[IngestRouter, HlsEdge, Controller, Operator]),
     ("CAUDAL_INTERNAL_CONTROLLER_URL", COPIES),
     ("CAUDAL_DIRECTORY", COPIES),
+    ("CAUDAL_API_REPLICAS", &[Api]),
     ("CAUDAL_NAMESPACE", &[Api, IngestRouter, HlsEdge, Operator]),
     ("CAUDAL_RELEASE", OF_OPERATOR),
     ("CAUDAL_WORKER_IMAGE", OF_OPERATOR),

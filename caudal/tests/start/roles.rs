@@ -49,6 +49,17 @@ fn a_role_says_at_once_all_that_it_cannot_do_without() {
 }
 
 #[test]
+fn several_apis_are_told_that_they_need_a_redis() {
+    let expected = "REDIS_URL is not set: CAUDAL_API_REPLICAS is several";
+    let several = || Start::of("api").with("CAUDAL_API_REPLICAS", "several");
+    let ended = several().end();
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
+    assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    let ended = several().with("REDIS_URL", "redis://127.0.0.1:1").end();
+    assert!(!ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[test]
 fn a_router_that_binds_all_addresses_is_told_the_one_that_others_reach_it_at() {
     let router = || Start::of("ingest-router").with("CAUDAL_INTERNAL_BIND", "0.0.0.0");
     let expected = "CAUDAL_ADVERTISED_ADDRESS is not set: CAUDAL_INTERNAL_BIND is 0.0.0.0";
