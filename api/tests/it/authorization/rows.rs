@@ -122,10 +122,8 @@ fn row(operation: &'static str, auth: Auth, call: &'static str) -> Row {
 }
 
 pub(crate) fn all() -> Vec<Row> {
-    [
-        auth(), streams(), users(), categories(), search(), chat(), notifications(), admin(), documentation(),
-    ]
-    .concat()
+    [auth(), streams(), users(), categories(), search(), chat(), notifications(), admin(), documentation()]
+        .concat()
 }
 
 pub(crate) fn auth() -> Vec<Row> {
@@ -228,7 +226,8 @@ pub(crate) fn chat() -> Vec<Row> {
         row("chatRemove", Owner, "DELETE /api/chat/<stream>/messages/<message>")
             .but(&[Caller::Moderator, Caller::Admin], Answers::Success),
         row("chatSettings", Anonymous, "GET /api/chat/<stream>/settings"),
-        moderator("chatChangeSettings", "PATCH /api/chat/<stream>/settings").sends(json!({ "slowSeconds": 1 })),
+        moderator("chatChangeSettings", "PATCH /api/chat/<stream>/settings")
+            .sends(json!({ "slowSeconds": 1 })),
         moderator("chatBans", "GET /api/chat/<stream>/bans"),
         moderator("chatBan", "PUT /api/chat/<stream>/bans/<viewer>").sends(json!({ "durationSeconds": 60 })),
         moderator("chatUnban", "DELETE /api/chat/<stream>/bans/<viewer>"),

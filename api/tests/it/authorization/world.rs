@@ -27,11 +27,12 @@ impl<'a> World<'a> {
             people.insert(who, person(template, who, number).await);
         }
         let world = Self { api, number, people };
-        world.execute(
-            "insert into channel_moderators (channel_id, user_id) values ($1, $2)",
-            &[world.id("owner"), world.id("moderator")],
-        )
-        .await;
+        world
+            .execute(
+                "insert into channel_moderators (channel_id, user_id) values ($1, $2)",
+                &[world.id("owner"), world.id("moderator")],
+            )
+            .await;
         world
     }
 
@@ -77,7 +78,7 @@ impl<'a> World<'a> {
     }
 
     /// Something that is there, by the name or the id that it has.
-    async fn thing(&self, thing: &str, caller: Caller) -> String {
+    pub(crate) async fn thing(&self, thing: &str, caller: Caller) -> String {
         let owner = &self.people["owner"];
         match thing {
             "owner" | "viewer" => self.people[thing].id.clone(),
@@ -147,6 +148,10 @@ impl<'a> World<'a> {
 
     async fn stream(&self, caller: Caller) -> String {
         Box::pin(self.thing("stream", caller)).await
+    }
+
+    pub(crate) fn person(&self, who: &str) -> &Person<'a> {
+        &self.people[who]
     }
 
     fn id(&self, who: &str) -> Uuid {
