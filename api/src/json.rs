@@ -137,6 +137,7 @@ pub(crate) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, InputError
 
 pub(crate) fn parse<T: DeserializeOwned + Validate<Context = ()>>(body: &[u8]) -> Result<T, InputError> {
     refuse_nul(body)?;
+    refuse_list(body)?;
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let inner = error.inner();
@@ -166,6 +167,14 @@ fn refuse_nul(body: &[u8]) -> Result<(), InputError> {
     found.map_or(Ok(()), |pointer| {
         Err(InputError::Invalid(vec![FieldError::new(pointer, "invalid", CONTAINS_NUL)]))
     })
+}
+
+/// serde reads a struct from a list too, its fields by their order, of which no document says anything.
+fn refuse_list(body: &[u8]) -> Result<(), InputError> {
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(InputError::Invalid(vec![FieldError::new("", "wrong_shape", IS_LIST)]));
+    }
+    Ok(())
 }
 
 /// As deep as serde_json reads, 128 levels.
@@ -270,3 +279,4 @@ fn unreadable(rejection: BytesRejection) -> InputError {
 const NUL: char = '\0';
 const ESCAPED_NUL: &[u8] = br"\u0000";
 const CONTAINS_NUL: &str = "contains the character U+0000";
+const IS_LIST: &str = "is a list, not an object";

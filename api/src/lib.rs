@@ -18,7 +18,7 @@
 //! * `error` and the enums of each subject that it holds (`AuthError`, `StreamError`, `InputError`, …); `problem` – how
 //!   they are answered
 //! * `bus` – events for all replicas
-//! * `sockets` – WebSockets, counted, bounded and closed
+//! * `sockets` – WebSockets, counted, bounded and closed; `token_in_address` – what their addresses must not have
 //! * `administration` – what admins do, and the log of it; `registration` – who may open an account
 //! * `departures` – who has to go at once, on every replica
 //! * `stream`, `category`, `people`, `account` – rows and how they look as JSON; `language` – what a stream is in
@@ -101,6 +101,7 @@ mod stream_key;
 #[path = "../tests/it/database.rs"]
 mod test_database;
 mod text;
+mod token_in_address;
 mod username;
 mod web;
 

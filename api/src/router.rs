@@ -21,7 +21,7 @@ use crate::routes::{
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
-use crate::{exchange, last_answers, web};
+use crate::{exchange, last_answers, token_in_address, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
 fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -116,10 +116,12 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
     let sockets = Router::new()
         .route("/ws/chat/{id}", get(chat::socket))
         .route("/ws/notifications", get(notifications::socket))
+        .layer(from_fn(token_in_address::refuse))
         .layer(from_fn_with_state(app.clone(), exchange::limit));
     let socket_io = Router::new()
         .route(SOCKET_IO, any(chat::socket_io))
         .route(SOCKET_IO_BARE, any(chat::socket_io))
+        .layer(from_fn(token_in_address::refuse))
         .layer(from_fn_with_state(app.clone(), exchange::limit))
         .layer(from_fn(no_store_unless_said))
         .layer(cors(&app.entrance.cors_origins));

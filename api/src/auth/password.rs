@@ -191,6 +191,29 @@ mod tests {
         assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
     }
 
+    /// By what is done, because a clock says little on a busy machine: somebody unknown waits for a turn as everybody does, and is
+    /// compared with a hash that takes as much memory and as many passes as everybody's.
+    #[tokio::test]
+    async fn being_unknown_is_as_much_work_as_being_wrong() {
+        let passwords = Passwords::new().unwrap();
+        let costs = |phc: &str| phc.rsplitn(3, '$').nth(2).unwrap().to_owned();
+        let stored = passwords.hash("correct horse".into()).await.unwrap();
+        assert_eq!(costs(&passwords.nobody), costs(&stored));
+        assert_eq!(costs(&stored), "$argon2id$v=19$m=19456,t=2,p=1");
+        let all = u32::try_from(passwords.turns.available_permits()).unwrap();
+        let held = Arc::clone(&passwords.turns).acquire_many_owned(all).await.unwrap();
+        for stored in [None, Some(stored)] {
+            let mut waits = Box::pin(passwords.verify("correct horsf".into(), stored));
+            assert!(futures::poll!(&mut waits).is_pending());
+            assert!(futures::poll!(&mut waits).is_pending());
+        }
+        drop(held);
+        let hasher = Hasher::default();
+        // It is a hash that can be compared, not one that is refused at a glance.
+        assert!(!hasher.verifies(&"correct horsf".into(), &passwords.nobody).unwrap());
+        assert!(!passwords.verify("correct horsf".into(), None).await.unwrap());
+    }
+
     #[tokio::test]
     async fn what_fails_costs_no_thread_and_no_turn() {
         let passwords = Passwords::new().unwrap();

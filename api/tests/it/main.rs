@@ -11,10 +11,13 @@
     reason = "what goes wrong in a test should end it"
 )]
 
+mod access_tokens;
 mod accounts;
 mod administration;
 mod audience;
+mod authorization;
 mod bans;
+mod bodies;
 mod bus;
 mod categories;
 mod chat;
@@ -35,6 +38,7 @@ mod lifecycle;
 mod limits;
 mod live_figures;
 mod locks;
+mod log_lines;
 mod log_listener;
 mod mail;
 mod moderation;
@@ -54,6 +58,7 @@ mod search;
 mod sessions;
 mod smtp_server;
 mod snapshot;
+mod socket_doors;
 mod socket_io;
 mod sockets;
 mod stream_key;

@@ -10,7 +10,7 @@ use crate::contract::{self, DOCUMENT};
 use crate::running::{Running, send};
 
 /// Method and path of every operation, with what it is.
-fn operations() -> impl Iterator<Item = (Method, &'static str, &'static Value)> {
+pub(crate) fn operations() -> impl Iterator<Item = (Method, &'static str, &'static Value)> {
     DOCUMENT["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
         let methods = methods.as_object().unwrap().iter();
         methods.map(move |(method, operation)| {
