@@ -31,11 +31,7 @@ struct Answer {
 }
 
 /// Remembers what is answered, and answers with that where the handler cannot.
-pub(crate) async fn stand_in(
-    State(last): State<Arc<LastAnswers>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn stand_in(State(last): State<Arc<LastAnswers>>, request: Request, next: Next) -> Response {
     let Some(asked) = asked(&request) else { return next.run(request).await };
     let response = next.run(request).await;
     match response.status() {

@@ -83,7 +83,18 @@ impl Metrics {
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
         registry.register(Box::new(admissions.clone()))?;
-        Ok(Self { requests, limited, admissions, chat, live, viewers, most_viewers, latency, mails, webhooks })
+        Ok(Self {
+            requests,
+            limited,
+            admissions,
+            chat,
+            live,
+            viewers,
+            most_viewers,
+            latency,
+            mails,
+            webhooks,
+        })
     }
 
     pub(crate) fn answered(&self, method: &Method, route: &str, status: StatusCode, took: Duration) {

@@ -16,8 +16,8 @@ use crate::app::App;
 use crate::last_answers::LastAnswers;
 use crate::routes::search::search;
 use crate::routes::{
-    admin, audience, auth, categories, chat, documentation, event_subscriptions, ingest, notifications, pictures,
-    registration, streams, users,
+    admin, audience, auth, categories, chat, documentation, event_subscriptions, ingest, notifications,
+    pictures, registration, streams, users,
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;

@@ -10,8 +10,16 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _
 use crate::running::Running;
 
 /// Tables that grow with people and with time. Others are small, and reading them whole is right.
-const GROWING: [&str; 8] =
-    ["users", "sessions", "streams", "stream_categories", "followers", "user_blocks", "event_subscriptions", "pictures"];
+const GROWING: [&str; 8] = [
+    "users",
+    "sessions",
+    "streams",
+    "stream_categories",
+    "followers",
+    "user_blocks",
+    "event_subscriptions",
+    "pictures",
+];
 
 /// Read whole on purpose: the beginning of each query, and why.
 const WHOLE: [(&str, &str); 5] = [

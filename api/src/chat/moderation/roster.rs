@@ -68,7 +68,11 @@ async fn finish(
     if let Some(act) = done {
         change.log(act, Some(person), &json!({})).await?;
     }
-    if changed { change.commit(chat).await? } else { drop(change) }
+    if changed {
+        change.commit(chat).await?
+    } else {
+        drop(change)
+    }
     // Whose account is gone hears nothing any more.
     let Some((place, username)) = now else { return Ok(()) };
     if lifted {
