@@ -116,8 +116,8 @@ struct Round {
 }
 
 impl Round {
-    async fn run(&mut self, what: &'static str, work: impl Future<Output = Result<(), Error>>) {
-        let reason = match timeout(LONGEST, work).await {
+    async fn run<E: Into<Error>>(&mut self, what: &'static str, work: impl Future<Output = Result<(), E>>) {
+        let reason = match timeout(LONGEST, work).await.map(|done| done.map_err(Into::into)) {
             Ok(Ok(())) => return self.done = self.done.saturating_add(1),
             Ok(Err(Error::Database(error))) => error.to_string(),
             Ok(Err(error)) => error.to_string(),

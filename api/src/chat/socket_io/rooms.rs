@@ -38,9 +38,9 @@ impl<S> Rooms<S> {
         self.0.retain(|room| room.stream != stream);
     }
 
-    /// How the client counts in this one; none where it is not in.
-    pub(super) fn present(&self, stream: StreamId) -> Option<&P> {
-        self.0.iter().find(|room| room.stream == stream).map(|room| &room.present)
+    /// The client's in this one; none where it is not in.
+    pub(super) fn seat(&self, stream: StreamId) -> Option<&S> {
+        self.0.iter().find(|room| room.stream == stream).map(|room| &room.seat)
     }
 
     /// How the client counts in each of them.

@@ -240,7 +240,7 @@ impl Session<'_> {
 
     async fn ask(&mut self, stream: Option<StreamId>, request: Request) -> Answer {
         let Self { chat, accounts, voice, listening, rooms, .. } = self;
-        let present = stream.and_then(|stream| rooms.present(stream));
+        let present = stream.and_then(|stream| rooms.seat(stream)).and_then(Seat::present);
         let answer = conversation::act(chat, accounts, stream, present, voice, listening, request).await;
         if let Some(person) = voice.person() {
             self.rooms.seats().for_each(|seat| seat.is(person));
