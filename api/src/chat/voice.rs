@@ -16,6 +16,7 @@ use super::speaker::Speaker;
 use crate::app::{Accounts, Chat};
 use crate::auth::AuthError;
 use crate::error::Error;
+use crate::limits::LimitError;
 use crate::sockets::{Badge, Wearer};
 
 /// Nobody in particular at first, who only listens.
@@ -75,14 +76,17 @@ impl Voice {
             Err(error) => return Answer::from(&error),
         };
         let caller = speaker.caller();
-        self.badge.put_on(Wearer::from(caller));
+        if let Err(full) = self.badge.put_on(Wearer::from(caller)) {
+            tracing::debug!(%full, user = %caller.user, "no room for a socket");
+            return Answer::from(&Error::from(LimitError::TooManySockets));
+        }
         // Who was banned between the first look and the badge was not found here.
         if let Err(error) = caller.check(accounts).await {
             self.lost = Lost::by(&error);
             // It is whose it was, so that their ban still ends it.
-            match &self.speaker {
-                Some(before) => self.badge.put_on(Wearer::from(before.caller())),
-                None => self.badge.take_off(),
+            let kept = self.speaker.as_ref().map(|before| self.badge.put_on(Wearer::from(before.caller())));
+            if !matches!(kept, Some(Ok(()))) {
+                self.badge.take_off();
             }
             return Answer::from(&error);
         }

@@ -62,7 +62,7 @@ fn person(number: u128) -> Viewer {
 }
 
 fn late(ms: i64) -> Latency {
-    let now = Utc::now();
+    let now = chrono::Utc::now();
     Latency::between(now - chrono::TimeDelta::milliseconds(ms), now).unwrap()
 }
 

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Sockets;
+use super::places::{Full, one_less};
 use crate::auth::Caller;
 
 /// Somebody who is logged in on a socket.
@@ -48,14 +49,17 @@ impl Badge {
     /// Somebody has said who they are; a later one takes the place of the earlier.
     ///
     /// Whether that one may still be here must be asked after this, once more: who was sent away before had no badge on.
-    pub fn put_on(&self, wearer: Wearer) {
-        self.sockets
-            .with_badges(|badges| badges.worn.insert(self.number, (wearer, Arc::clone(&self.farewell))));
+    ///
+    /// # Errors
+    /// [`Full::Account`] when that account has as many sockets as it may have; then nothing changes.
+    pub fn put_on(&self, wearer: Wearer) -> Result<(), Full> {
+        let most = self.sockets.0.per_account;
+        self.sockets.with_badges(|badges| badges.put_on(self.number, wearer, &self.farewell, most))
     }
 
     /// Nobody in particular talks here any more.
     pub fn take_off(&self) {
-        self.sockets.with_badges(|badges| badges.worn.remove(&self.number));
+        self.sockets.with_badges(|badges| badges.take_off(self.number));
     }
 
     /// Returns once the wearer was sent away.
@@ -81,12 +85,39 @@ impl Drop for Badge {
 pub(super) struct Badges {
     next: u64,
     worn: HashMap<u64, (Wearer, Arc<Farewell>)>,
+    by_account: HashMap<Uuid, usize>,
 }
 
 impl Badges {
     fn number(&mut self) -> u64 {
         self.next = self.next.wrapping_add(1);
         self.next
+    }
+
+    fn put_on(
+        &mut self,
+        number: u64,
+        wearer: Wearer,
+        farewell: &Arc<Farewell>,
+        most: usize,
+    ) -> Result<(), Full> {
+        let before = self.worn.get(&number).map(|(before, _)| before.user);
+        if before != Some(wearer.user) {
+            let held = self.by_account.get(&wearer.user).copied().unwrap_or(0);
+            if held >= most {
+                return Err(Full::Account);
+            }
+            self.take_off(number);
+            self.by_account.insert(wearer.user, held.saturating_add(1));
+        }
+        self.worn.insert(number, (wearer, Arc::clone(farewell)));
+        Ok(())
+    }
+
+    fn take_off(&mut self, number: u64) {
+        if let Some((wearer, _)) = self.worn.remove(&number) {
+            one_less(&mut self.by_account, wearer.user);
+        }
     }
 
     /// How many those were.
@@ -123,7 +154,7 @@ mod tests {
         let sockets = Sockets::new(SocketLimits::default());
         let badges = [(1, 11), (1, 12), (2, 21)].map(|(user, session)| {
             let badge = Badge::new(&sockets);
-            badge.put_on(wearer(user, session));
+            badge.put_on(wearer(user, session)).unwrap();
             badge
         });
         assert_eq!(sockets.sessions().len(), 3);
@@ -137,14 +168,32 @@ mod tests {
     fn a_badge_is_worn_by_one_at_a_time_and_by_nobody_when_its_socket_is_gone() {
         let sockets = Sockets::new(SocketLimits::default());
         let badge = Badge::new(&sockets);
-        badge.put_on(wearer(1, 11));
-        badge.put_on(wearer(2, 21));
+        badge.put_on(wearer(1, 11)).unwrap();
+        badge.put_on(wearer(2, 21)).unwrap();
         assert_eq!(sockets.sessions(), [Uuid::from_u128(21)]);
         assert_eq!(sockets.send_away(|wearer| wearer.user == Uuid::from_u128(1), 4403, "banned"), 0);
         badge.take_off();
         assert!(sockets.sessions().is_empty());
-        badge.put_on(wearer(2, 21));
+        badge.put_on(wearer(2, 21)).unwrap();
         drop(badge);
         assert!(sockets.sessions().is_empty());
+    }
+
+    #[test]
+    fn an_account_has_so_many_sockets_and_no_more() {
+        let sockets = Sockets::new(SocketLimits { total: 9, per_account: 2, per_address: 9 });
+        let [first, second, third] = [(); 3].map(|()| Badge::new(&sockets));
+        first.put_on(wearer(1, 11)).unwrap();
+        second.put_on(wearer(1, 12)).unwrap();
+        second.put_on(wearer(1, 13)).unwrap();
+        assert_eq!(third.put_on(wearer(1, 11)), Err(Full::Account));
+        third.put_on(wearer(2, 21)).unwrap();
+        // A refusal changes nothing.
+        assert_eq!(third.put_on(wearer(1, 11)), Err(Full::Account));
+        assert_eq!(sockets.sessions().len(), 3);
+        second.put_on(wearer(2, 22)).unwrap();
+        third.put_on(wearer(1, 11)).unwrap();
+        drop((first, second, third));
+        assert!(sockets.with_badges(|badges| badges.by_account.is_empty()));
     }
 }

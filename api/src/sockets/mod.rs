@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::address::Origin;
 use badges::Badges;
-use places::{Holder, Places};
+use places::Places;
 use turns::Turns;
 
 #[cfg(test)]
@@ -44,6 +44,7 @@ struct Inner {
     // Held for single operations only, never across an await.
     places: Mutex<Places>,
     badges: Mutex<Badges>,
+    per_account: usize,
     conversations: TaskTracker,
     turns: Turns,
     /// Conversations are to end, each when its turn comes.
@@ -56,7 +57,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct Place {
     sockets: Sockets,
-    holder: Holder,
+    origin: Origin,
 }
 
 impl Sockets {
@@ -65,6 +66,7 @@ impl Sockets {
         Self(Arc::new(Inner {
             places: Mutex::new(Places::new(limits)),
             badges: Mutex::default(),
+            per_account: limits.per_account,
             conversations: TaskTracker::new(),
             turns: Turns::default(),
             closing: CancellationToken::new(),
@@ -72,17 +74,17 @@ impl Sockets {
         }))
     }
 
-    /// Room for one more, of `account` if somebody is logged in, from `address` as far as it is known to be real.
+    /// Room for one more from `address`, as far as that is known to be real.
     ///
     /// # Errors
     /// [`Full`] when there is none.
-    pub fn enter(&self, account: Option<Uuid>, address: IpAddr) -> Result<Place, Full> {
+    pub fn enter(&self, address: IpAddr) -> Result<Place, Full> {
         if self.0.closing.is_cancelled() {
             return Err(Full::Closing);
         }
-        let holder = Holder { account, origin: Origin::from(address) };
-        self.with_places(|places| places.enter(holder))?;
-        Ok(Place { sockets: self.clone(), holder })
+        let origin = Origin::from(address);
+        self.with_places(|places| places.enter(origin))?;
+        Ok(Place { sockets: self.clone(), origin })
     }
 
     /// How many have a place.
@@ -212,7 +214,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.sockets.with_places(|places| places.leave(self.holder));
+        self.sockets.with_places(|places| places.leave(self.origin));
     }
 }
 

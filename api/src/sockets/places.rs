@@ -1,11 +1,10 @@
-//! Who has how many sockets.
+//! Which address has how many sockets.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 use thiserror::Error;
-use uuid::Uuid;
 
 use crate::address::Origin;
 
@@ -16,7 +15,7 @@ pub struct SocketLimits {
     pub total: usize,
     /// Of one account, wherever it is.
     pub per_account: usize,
-    /// Of one address (an IPv4 address or an IPv6 /64), whoever is logged in there.
+    /// Of one address (an IPv4 address or an IPv6 /64), whoever is logged in there; fewer when few places are left.
     pub per_address: usize,
 }
 
@@ -44,63 +43,46 @@ pub enum Full {
     Closing,
 }
 
-/// Whose a socket is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub(super) account: Option<Uuid>,
-    pub(super) origin: Origin,
-}
-
-/// Counts by holder; only who has a socket is remembered.
+/// Counts by address; only those with a socket are remembered.
 #[derive(Debug)]
 pub(super) struct Places {
     limits: SocketLimits,
     total: usize,
-    by_account: HashMap<Uuid, usize>,
     by_origin: HashMap<Origin, usize>,
 }
 
 impl Places {
     pub(super) fn new(limits: SocketLimits) -> Self {
-        Self { limits, total: 0, by_account: HashMap::new(), by_origin: HashMap::new() }
+        Self { limits, total: 0, by_origin: HashMap::new() }
     }
 
     pub(super) fn count(&self) -> usize {
         self.total
     }
 
-    pub(super) fn enter(&mut self, holder: Holder) -> Result<(), Full> {
-        let of_account =
-            holder.account.map_or(0, |account| self.by_account.get(&account).copied().unwrap_or(0));
-        let of_origin = self.by_origin.get(&holder.origin).copied().unwrap_or(0);
-        if of_account >= self.limits.per_account {
-            return Err(Full::Account);
-        }
-        if of_origin >= self.limits.per_address {
-            return Err(Full::Address);
-        }
-        if self.total >= self.limits.total {
+    /// An address has at most a quarter of what is left: a few that take all they get leave room for everybody else.
+    pub(super) fn enter(&mut self, origin: Origin) -> Result<(), Full> {
+        let left = self.limits.total.saturating_sub(self.total);
+        if left == 0 {
             return Err(Full::Total);
         }
-        self.total = self.total.saturating_add(1);
-        if let Some(account) = holder.account {
-            self.by_account.insert(account, of_account.saturating_add(1));
+        let held = self.by_origin.get(&origin).copied().unwrap_or(0);
+        if held >= self.limits.per_address.min(left.div_ceil(SHARE)) {
+            return Err(Full::Address);
         }
-        self.by_origin.insert(holder.origin, of_origin.saturating_add(1));
+        self.total = self.total.saturating_add(1);
+        self.by_origin.insert(origin, held.saturating_add(1));
         Ok(())
     }
 
     /// Of one that entered.
-    pub(super) fn leave(&mut self, holder: Holder) {
+    pub(super) fn leave(&mut self, origin: Origin) {
         self.total = self.total.saturating_sub(1);
-        if let Some(account) = holder.account {
-            one_less(&mut self.by_account, account);
-        }
-        one_less(&mut self.by_origin, holder.origin);
+        one_less(&mut self.by_origin, origin);
     }
 }
 
-fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+pub(super) fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
     if let Entry::Occupied(mut count) = counts.entry(key) {
         *count.get_mut() = count.get().saturating_sub(1);
         if *count.get() == 0 {
@@ -109,45 +91,61 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
     }
 }
 
+/// Into so many parts what is left is shared.
+const SHARE: usize = 4;
+
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 
-    fn holder(account: u128, address: &str) -> Holder {
-        let account = (account > 0).then(|| Uuid::from_u128(account));
-        Holder { account, origin: Origin::from(address.parse::<IpAddr>().unwrap()) }
+    fn origin(address: &str) -> Origin {
+        Origin::from(address.parse::<IpAddr>().unwrap())
     }
 
     #[test]
-    fn the_narrowest_limit_that_is_reached_is_the_one_that_is_named() {
-        let limits = SocketLimits { total: 5, per_account: 2, per_address: 3 };
-        let mut places = Places::new(limits);
-        for (account, address, outcome) in [
-            (1, "192.0.2.1", Ok(())),
-            (1, "192.0.2.2", Ok(())),
-            (1, "192.0.2.3", Err(Full::Account)),
-            (0, "192.0.2.1", Ok(())),
-            (0, "::ffff:192.0.2.1", Ok(())),
-            (2, "192.0.2.1", Err(Full::Address)),
-            (2, "2001:db8::1", Ok(())),
-            (3, "2001:db8::2", Err(Full::Total)),
-            (1, "192.0.2.1", Err(Full::Account)),
+    fn an_address_is_one_however_it_is_written_and_has_its_limit() {
+        let mut places = Places::new(SocketLimits { total: 100, per_account: 1, per_address: 3 });
+        for (address, outcome) in [
+            ("192.0.2.1", Ok(())),
+            ("192.0.2.2", Ok(())),
+            ("192.0.2.1", Ok(())),
+            ("::ffff:192.0.2.1", Ok(())),
+            ("192.0.2.1", Err(Full::Address)),
+            ("2001:db8::1", Ok(())),
+            ("2001:db8::2", Ok(())),
         ] {
-            assert_eq!(places.enter(holder(account, address)), outcome, "{account} at {address}");
+            assert_eq!(places.enter(origin(address)), outcome, "{address}");
         }
-        assert_eq!(places.count(), 5);
+        assert_eq!(places.count(), 6);
+    }
+
+    #[test]
+    fn addresses_that_take_all_they_get_leave_room_for_others() {
+        let limits = SocketLimits { total: 20_000, per_account: 50, per_address: 2_000 };
+        let mut places = Places::new(limits);
+        let mut held = Vec::new();
+        for greedy in 0..40_u32 {
+            let greedy = Origin::from(IpAddr::V4(Ipv4Addr::from(greedy)));
+            let before = places.count();
+            while places.enter(greedy).is_ok() {}
+            held.push(places.count() - before);
+        }
+        assert_eq!(held.first(), Some(&2_000));
+        for newcomer in 1_000..1_010_u32 {
+            assert_eq!(places.enter(Origin::from(IpAddr::V4(Ipv4Addr::from(newcomer)))), Ok(()), "{held:?}");
+        }
     }
 
     #[test]
     fn whoever_has_left_is_not_remembered() {
-        let mut places = Places::new(SocketLimits { total: 9, per_account: 1, per_address: 9 });
+        let mut places = Places::new(SocketLimits { total: 1, per_account: 1, per_address: 9 });
         for _ in 0..3 {
-            assert_eq!(places.enter(holder(1, "192.0.2.1")), Ok(()));
-            assert_eq!(places.enter(holder(1, "192.0.2.1")), Err(Full::Account));
-            places.leave(holder(1, "192.0.2.1"));
+            assert_eq!(places.enter(origin("192.0.2.1")), Ok(()));
+            assert_eq!(places.enter(origin("192.0.2.2")), Err(Full::Total));
+            places.leave(origin("192.0.2.1"));
         }
-        assert_eq!((places.count(), places.by_account.len(), places.by_origin.len()), (0, 0, 0));
+        assert_eq!((places.count(), places.by_origin.len()), (0, 0));
     }
 }

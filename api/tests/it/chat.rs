@@ -523,3 +523,22 @@ async fn a_stopping_server_says_so_and_loses_nothing() {
     api.shutdown.cancel();
     assert_eq!(peer.closed().await, u16::from(CloseCode::Away));
 }
+
+#[tokio::test]
+async fn an_account_talks_through_fifty_sockets_and_the_next_one_only_listens() {
+    let api = Running::start().await;
+    let ana = api.register("ana").await;
+    let stream = ana.goes_live().await;
+    let mut talking = Vec::new();
+    for _ in 0..50 {
+        let (mut peer, _) = Peer::join(&api, stream).await;
+        peer.authenticate(&ana).await;
+        talking.push(peer);
+    }
+    let (mut next, _) = Peer::join(&api, stream).await;
+    let mut authenticate = async || next.ask("authenticate", json!({ "token": ana.access })).await;
+    assert_eq!(authenticate().await["code"], "overloaded");
+    drop(talking.pop());
+    let let_in = async { while authenticate().await["ok"] != true {} };
+    soon(let_in).await;
+}

@@ -29,6 +29,8 @@ impl Change {
         let mut tx = database.begin().await?;
         let channel = sqlx::query_scalar!("select user_id from streams where id = $1", stream.0);
         let channel = channel.fetch_optional(&mut *tx).await?.ok_or(ChatError::UnknownStream)?;
+        // Before the row is held, so that nobody else keeps moderators waiting.
+        may_change(&mut tx, channel, actor).await?;
         sqlx::query!(
             r#"insert into chat_settings (channel_id) values ($1)
                on conflict (channel_id) do update set version = chat_settings.version + 1"#,
@@ -36,11 +38,8 @@ impl Change {
         )
         .execute(&mut *tx)
         .await?;
-        // Once the row is held: nobody's place changes from here on.
-        let (place, _) = Place::find(&mut *tx, channel, actor).await?.ok_or(AuthError::SessionRevoked)?;
-        if !place.moderates() {
-            return Err(ChatError::NotModerator.into());
-        }
+        // Once more: nobody's place changes from here on.
+        let place = may_change(&mut tx, channel, actor).await?;
         Ok(Self { tx, channel, actor, place })
     }
 
@@ -80,6 +79,11 @@ impl Change {
         chat.hub.rules().changed(self.channel).await;
         Ok(())
     }
+}
+
+async fn may_change(tx: &mut PgConnection, channel: Uuid, actor: Uuid) -> Result<Place, Error> {
+    let (place, _) = Place::find(tx, channel, actor).await?.ok_or(AuthError::SessionRevoked)?;
+    if place.moderates() { Ok(place) } else { Err(ChatError::NotModerator.into()) }
 }
 
 /// The rooms of a channel that somebody can be in: of its broadcast, of a prepared one, and of one that has just ended.

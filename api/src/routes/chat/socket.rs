@@ -49,7 +49,7 @@ pub(crate) async fn socket(
     }
     // What is no position is one that is not known.
     let since: Option<Position> = wanted.since.as_deref().and_then(|since| since.parse().ok());
-    let place = chat.sockets.enter(None, client.address).map_err(|full| {
+    let place = chat.sockets.enter(client.address).map_err(|full| {
         tracing::debug!(%full, "no room for a socket");
         LimitError::TooManySockets
     })?;

@@ -30,7 +30,7 @@ pub(crate) async fn socket_io(
         ids.known(request.headers(), origin).map_or_else(|| ids.give(origin), |viewer| (viewer, None));
     let mut given = None;
     let newcomer = || {
-        let place = chat.sockets.enter(None, client.address).map_err(|full| {
+        let place = chat.sockets.enter(client.address).map_err(|full| {
             tracing::debug!(%full, "no room for a client of Socket.IO");
             LimitError::TooManySockets
         })?;

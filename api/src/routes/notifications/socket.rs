@@ -30,7 +30,7 @@ pub(crate) async fn socket(
     if !chat.origins.allow(&headers) {
         return Err(Error::ForeignOrigin);
     }
-    let place = chat.sockets.enter(None, client.address).map_err(|full| {
+    let place = chat.sockets.enter(client.address).map_err(|full| {
         tracing::debug!(%full, "no room for a socket");
         LimitError::TooManySockets
     })?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{at, bans, gets_through, is_refused, on_one_and_on_two, path, sets, tries};
-use crate::chat::{Peer, on, say};
+use crate::chat::{Peer, on, say, soon};
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
 use crate::running::Running;
