@@ -142,12 +142,7 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             "unsupported_media_type",
             "a picture must be a JPEG, PNG or WebP file",
         ),
-        (
-            PictureError::Unreadable.into(),
-            422,
-            "picture_unreadable",
-            "the picture is damaged or incomplete",
-        ),
+        (PictureError::Unreadable.into(), 422, "picture_unreadable", "the picture is damaged or incomplete"),
         (
             PictureError::TooManyPixels.into(),
             422,

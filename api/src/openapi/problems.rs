@@ -117,7 +117,11 @@ const CODES: [(u16, &str, &str); 50] = [
     (409, "not_unique", "Somebody has said the same a while ago."),
     (412, "precondition_failed", "It was changed meanwhile: read it again."),
     (413, "too_large", "The body has more than 64 KiB; of a picture 5 MiB."),
-    (415, "unsupported_media_type", "The body is not `application/json`; of a picture neither JPEG, PNG nor WebP."),
+    (
+        415,
+        "unsupported_media_type",
+        "The body is not `application/json`; of a picture neither JPEG, PNG nor WebP.",
+    ),
     (422, "invalid", "Something is not acceptable; `errors` says what and why."),
     (422, "picture_unreadable", "The picture is damaged or incomplete."),
     (422, "too_many_pixels", "The picture has more than 16 megapixels, or a side more than 10,000."),

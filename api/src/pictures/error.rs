@@ -16,7 +16,9 @@ pub(crate) enum PictureError {
     #[error("the picture is damaged or incomplete")]
     Unreadable,
     /// More pixels than are decoded.
-    #[error("the picture has too many pixels: {MAX_MEGAPIXELS} megapixels and {MAX_SIDE} a side are the most")]
+    #[error(
+        "the picture has too many pixels: {MAX_MEGAPIXELS} megapixels and {MAX_SIDE} a side are the most"
+    )]
     TooManyPixels,
     /// A longer file.
     #[error("the file is too large: {} MiB are the most", MAX_UPLOAD / 1024 / 1024)]

@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn a_picture_is_turned_as_the_camera_was_held_and_keeps_nothing_of_the_camera() {
         // Red at the left, blue at the right; held so that the left of it is the top of what was seen.
-        let halves = RgbImage::from_fn(128, 64, |x, _| if x < 64 { Rgb([220, 0, 0]) } else { Rgb([0, 0, 220]) });
+        let halves =
+            RgbImage::from_fn(128, 64, |x, _| if x < 64 { Rgb([220, 0, 0]) } else { Rgb([0, 0, 220]) });
         let mut file = Vec::new();
         let mut encoder = JpegEncoder::new_with_quality(&mut file, 95);
         encoder.set_exif_metadata(exif(6)).unwrap();
@@ -201,7 +202,8 @@ mod tests {
 
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(u32::MAX, |sum, byte| {
-            (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
+            (0..8)
+                .fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
         })
     }
 }

@@ -55,11 +55,7 @@ impl Gallery {
     }
 }
 
-async fn replica(
-    database: &Arc<TestDatabase>,
-    folder: &Path,
-    change: impl FnOnce(&mut Config),
-) -> Running {
+async fn replica(database: &Arc<TestDatabase>, folder: &Path, change: impl FnOnce(&mut Config)) -> Running {
     let store = SegmentStore::folder(folder).unwrap();
     Running::replica(Arc::clone(database), |config| {
         config.pictures = Some(store);

@@ -40,8 +40,7 @@ pub(crate) async fn set_icon(
     upload: Upload,
 ) -> Result<Json<CategoryView>, Error> {
     // Nobody's own: it stays when the admin leaves.
-    let kept =
-        pictures.keep(&entrance, admin.user, upload, PictureKind::Icon, category.id, None).await?;
+    let kept = pictures.keep(&entrance, admin.user, upload, PictureKind::Icon, category.id, None).await?;
     let mut tx = streams.database.begin().await?;
     let changed =
         sqlx::query!("update categories set icon_url = $2 where id = $1", category.id, kept.address());

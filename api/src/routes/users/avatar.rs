@@ -39,13 +39,9 @@ pub(crate) async fn set_avatar(
     let mut tx = accounts.database.begin().await?;
     // The account may have been deleted while its picture was on its way.
     Owner::lock(&mut tx, user).await?.ok_or(AuthError::SessionRevoked)?;
-    sqlx::query!(
-        "update users set avatar_url = $2, updated_at = now() where id = $1",
-        user,
-        kept.address()
-    )
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query!("update users set avatar_url = $2, updated_at = now() where id = $1", user, kept.address())
+        .execute(&mut *tx)
+        .await?;
     kept.show(&mut tx).await?;
     tx.commit().await?;
     let account = Account::find(&accounts.database, user).await?;

@@ -29,8 +29,18 @@ async fn what_is_no_picture_changes_nothing() {
         ("PNG that calls itself a page", "text/html", png(9, 9, [0; 3]), (415, "unsupported_media_type")),
         ("more than 5 MiB", "image/png", vec![0; 5 * 1024 * 1024 + 1], (413, "too_large")),
         // What is fetched from an address would be fetched from within the operator's network.
-        ("an address", "application/json", br#"{"url":"http://127.0.0.1/"}"#.to_vec(), (415, "unsupported_media_type")),
-        ("an address alone", "image/png", b"http://127.0.0.1/a.png".to_vec(), (415, "unsupported_media_type")),
+        (
+            "an address",
+            "application/json",
+            br#"{"url":"http://127.0.0.1/"}"#.to_vec(),
+            (415, "unsupported_media_type"),
+        ),
+        (
+            "an address alone",
+            "image/png",
+            b"http://127.0.0.1/a.png".to_vec(),
+            (415, "unsupported_media_type"),
+        ),
     ] {
         let answer = upload(&ana, AVATAR, kind, file).await;
         assert_eq!(answer.refusal(), refusal, "{what}: {}", answer.json);
@@ -61,7 +71,8 @@ async fn nobody_changes_the_pictures_of_others() {
     }
     for path in [thumbnail.as_str(), icon, AVATAR] {
         for method in [Method::PUT, Method::DELETE] {
-            let answer = send(api.request(method, path).header("content-type", "image/png").body(file())).await;
+            let answer =
+                send(api.request(method, path).header("content-type", "image/png").body(file())).await;
             assert_eq!(answer.refusal(), (401, "unauthenticated"), "{path}");
         }
     }
@@ -80,7 +91,8 @@ async fn a_broadcast_that_is_over_gets_no_thumbnail() {
     let ana = gallery.api.register("ana").await;
     let stream = ana.goes_live().await;
     gallery.api.done(stream, "unpublished").await;
-    let answer = upload(&ana, &format!("/api/streams/{stream}/thumbnail"), "image/png", png(64, 64, [7; 3])).await;
+    let answer =
+        upload(&ana, &format!("/api/streams/{stream}/thumbnail"), "image/png", png(64, 64, [7; 3])).await;
     assert_eq!(answer.refusal(), (409, "ended"));
 }
 
