@@ -16,7 +16,8 @@ use crate::error::Error;
 /// Looks for them until `shutdown`. Apart from the other work in the background, which must not wait for storage.
 pub(crate) async fn remove_unused(pictures: Arc<Pictures>, every: Duration, shutdown: CancellationToken) {
     if pictures.shelf().is_err() {
-        return;
+        // A task that ends would end the api.
+        return shutdown.cancelled().await;
     }
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

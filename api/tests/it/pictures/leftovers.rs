@@ -89,8 +89,9 @@ async fn a_thumbnail_goes_a_month_after_its_broadcast() {
     }
     database
         .execute(
-            "update streams s set ended_at = now() - interval '31 days' from users u
-             where u.id = s.user_id and u.username = 'ana'",
+            "update streams s
+             set ended_at = now() - case u.username when 'ana' then interval '31 days' else interval '29 days' end
+             from users u where u.id = s.user_id",
         )
         .await;
     before.shutdown.cancel();
