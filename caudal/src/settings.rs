@@ -32,7 +32,8 @@ pub use given::{Faults, Given, Refused, in_file, read, shown, unknown_variables}
 pub use machine::{check, no_folder, warn_of_what_is_missing};
 pub use role::Role;
 pub use values::{
-    BitRate, Fitting, HttpUrl, Ladder, ProbeUrl, RtmpUrl, Span, WebOrigin, address, bucket, port, region, span,
+    BitRate, Fitting, HttpUrl, Ladder, ProbeUrl, RtmpUrl, Span, WebOrigin, address, bucket, port, region,
+    span,
 };
 use values::{count, internal_url, role_arn, sender, session, span_or_none, up_to};
 

@@ -48,7 +48,8 @@ impl Latencies {
 
 impl FromIterator<Latency> for Latencies {
     fn from_iter<I: IntoIterator<Item = Latency>>(all: I) -> Self {
-        all.into_iter().fold(Self::default(), |sum, Latency(ms)| sum.and(Self { told: 1, total_ms: ms.into() }))
+        all.into_iter()
+            .fold(Self::default(), |sum, Latency(ms)| sum.and(Self { told: 1, total_ms: ms.into() }))
     }
 }
 

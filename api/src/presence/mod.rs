@@ -144,9 +144,8 @@ impl Present {
 
     /// They told how late the picture is. False when it does not count.
     pub(crate) fn watches(&self, latency: Latency) -> bool {
-        self.counted.is_some_and(|key| {
-            self.presence.table().watches(self.stream, key, latency, Instant::now())
-        })
+        self.counted
+            .is_some_and(|key| self.presence.table().watches(self.stream, key, latency, Instant::now()))
     }
 
     fn count(&mut self, viewer: Viewer) {

@@ -432,7 +432,10 @@ mod tests {
         table.enter(stream, key(1), None);
         assert_eq!(mean(&mut table, 0), None);
         assert!(table.watches(stream, key(1), late(2_000), at(0)));
-        assert!(!table.watches(stream, key(1), late(60_000), at(9)), "the other tab, or somebody who insists");
+        assert!(
+            !table.watches(stream, key(1), late(60_000), at(9)),
+            "the other tab, or somebody who insists"
+        );
         assert_eq!(mean(&mut table, 9), Some(2_000));
         table.enter(stream, key(2), None);
         assert!(table.watches(stream, key(2), late(4_000), at(10)));

@@ -177,11 +177,8 @@ mod tests {
     async fn under_tls_a_door_needs_a_certificate_that_is_trusted() {
         caudal_service::install_crypto();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let door = RtmpDoor {
-            host: "127.0.0.1".into(),
-            port: listener.local_addr().unwrap().port(),
-            tls: true,
-        };
+        let door =
+            RtmpDoor { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), tls: true };
         let probe = Probe::new(door).unwrap();
         let server = async {
             let (mut socket, _) = listener.accept().await.unwrap();

@@ -170,14 +170,22 @@ mod tests {
         found(pool, &second, false, now).await.unwrap();
         assert_eq!(uptime(pool, now).await.unwrap(), None, "whose turn it is not changes nothing");
         found(pool, &first, true, now).await.unwrap();
-        assert_eq!((up(pool, first.lasts).await.unwrap(), uptime(pool, now).await.unwrap()), (Some(true), Some(1.0)));
+        assert_eq!(
+            (up(pool, first.lasts).await.unwrap(), uptime(pool, now).await.unwrap()),
+            (Some(true), Some(1.0))
+        );
         // As if an hour had passed.
-        database.execute("update rtmp_prober set leased_until = now(), probed_at = now() - interval '1 hour'").await;
+        database
+            .execute("update rtmp_prober set leased_until = now(), probed_at = now() - interval '1 hour'")
+            .await;
         assert_eq!(up(pool, first.lasts).await.unwrap(), None, "what was found is long ago");
         assert!(take(pool, &second).await.unwrap());
         assert!(!take(pool, &first).await.unwrap());
         found(pool, &first, true, now).await.unwrap();
         found(pool, &second, false, now).await.unwrap();
-        assert_eq!((up(pool, first.lasts).await.unwrap(), uptime(pool, now).await.unwrap()), (Some(false), Some(0.5)));
+        assert_eq!(
+            (up(pool, first.lasts).await.unwrap(), uptime(pool, now).await.unwrap()),
+            (Some(false), Some(0.5))
+        );
     }
 }

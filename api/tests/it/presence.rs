@@ -275,7 +275,9 @@ async fn what_cannot_be_on_a_screen_is_refused_or_counts_as_nothing() {
     let stream = api.register("ana").await.goes_live().await;
     let (mut tab, given) = Tab::open(&api, stream, None).await;
     let cookie = sent_back(&given.unwrap());
-    for nonsense in [json!(-1), json!(1e300), json!(2_345), json!("NaN"), json!("-1"), json!(""), json!({}), json!(true)] {
+    for nonsense in
+        [json!(-1), json!(1e300), json!(2_345), json!("NaN"), json!("-1"), json!(""), json!({}), json!(true)]
+    {
         let refused = tab.ask("watching", json!({ "playhead": nonsense })).await;
         assert_eq!((&refused["ok"], &refused["code"]), (&json!(false), &json!("malformed")), "{nonsense}");
         let refused = plays(&api, stream, &cookie, &json!({ "playhead": nonsense })).await;
@@ -283,9 +285,15 @@ async fn what_cannot_be_on_a_screen_is_refused_or_counts_as_nothing() {
     }
     assert_eq!(tab.ask("watching", json!({})).await["code"], "malformed");
     assert_eq!(plays(&api, stream, &cookie, &json!({ "latencyMs": 1 })).await.refusal(), (422, "invalid"));
-    for far_off in [json!("1970-01-01T00:00:00Z"), json!("9999-12-31T23:59:59Z"), received(61_000), received(-60_000)] {
+    for far_off in
+        [json!("1970-01-01T00:00:00Z"), json!("9999-12-31T23:59:59Z"), received(61_000), received(-60_000)]
+    {
         assert_eq!(tab.ask("watching", json!({ "playhead": far_off })).await["ok"], true, "{far_off}");
-        assert_eq!(plays(&api, stream, &cookie, &json!({ "playhead": far_off })).await.status, 204, "{far_off}");
+        assert_eq!(
+            plays(&api, stream, &cookie, &json!({ "playhead": far_off })).await.status,
+            204,
+            "{far_off}"
+        );
     }
     let nobody = plays(&api, stream, "a=b", &json!({ "playhead": received(9_000) })).await;
     assert_eq!(nobody.status, 204, "somebody new, who does not count before they come back");
