@@ -103,6 +103,11 @@ impl Row {
         otherwise.map_or_else(|| self.auth.answers(caller), |(_, answers)| *answers)
     }
 
+    /// With no body yet.
+    pub(crate) fn bare(&self) -> Self {
+        Self { body: Value::Null, ..self.clone() }
+    }
+
     fn sends(self, body: Value) -> Self {
         Self { body, ..self }
     }
