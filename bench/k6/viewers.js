@@ -9,6 +9,8 @@ const RAMP_S = Number(__ENV.RAMP_SECONDS);
 const SECONDS = Number(__ENV.SECONDS);
 const MASTER = __ENV.MASTER;
 const ROOM = __ENV.ROOM;
+/** Each comes from an address of its own, as a proxy names them: of one address not so many are counted as viewers. */
+const FROM = { 'X-Forwarded-For': `10.1.${__VU >> 8}.${__VU & 255}` };
 /** Of those who talk: the first viewers. */
 const TOKENS = JSON.parse(open(__ENV.TOKENS));
 /** Of each of them, which is as often as the room's limits let one go on talking. */
@@ -72,8 +74,12 @@ async function watch(until) {
       continue;
     }
     let next = playlist.segments.filter(({ number }) => number > last);
-    // A player begins three segments before the end.
-    if (last < 0) next = next.slice(-3);
+    // RFC 8216, 6.3.3: a player begins three target durations before the end.
+    if (last < 0) {
+      let behind = 0;
+      const first = next.findLastIndex(({ duration }) => (behind += duration) >= 3 * playlist.target);
+      next = next.slice(Math.max(0, first));
+    }
     for (const { number, duration, uri } of next) {
       last = number;
       if ((await get(resolve(uri, answer.url), 'segment')) === null) continue;
@@ -94,7 +100,7 @@ async function watch(until) {
 /** Joins the room, and talks in it where there is a token. */
 function enter(token, until) {
   const began = Date.now();
-  const socket = new WebSocket(ROOM);
+  const socket = new WebSocket(ROOM, null, { headers: FROM });
   let position;
   let frames = 0;
   let isLeaving = false;
@@ -155,6 +161,7 @@ function enter(token, until) {
 async function get(url, kind) {
   const answer = await http.asyncRequest('GET', url, null, {
     responseType: kind === 'playlist' ? 'text' : 'none',
+    headers: FROM,
     tags: { name: kind },
     timeout: '10s',
   });

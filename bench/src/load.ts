@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { api, register, type Stream } from '../../e2e/src/account.ts';
+import { api, BEHIND_A_PROXY, register, type Stream } from '../../e2e/src/account.ts';
 import { encode } from '../../e2e/src/encoder.ts';
+import { parse } from '../../e2e/src/playlist.ts';
 import { Program, until } from '../../e2e/src/process.ts';
 import { load } from './processes.ts';
 import { stage, type Stage } from './standalone.ts';
@@ -28,15 +29,15 @@ interface Metric {
 export async function measureLoad(): Promise<void> {
   const k6 = execFileSync(fileURLToPath(new URL('../../scripts/k6', import.meta.url)), ['path'], { encoding: 'utf8' }).trim();
   const folder = await mkdtemp(path.join(tmpdir(), 'caudal-load-'));
-  const set = await stage({ CAUDAL_LADDER: 'none' });
+  const set = await stage({ ...BEHIND_A_PROXY, CAUDAL_LADDER: 'none' });
   // With 128 kb/s of sound.
   const encoder = encode(set.url, { size: '640x360', fps: 25, gop: 50, bitrate: '172k' });
   try {
     const tokens: string[] = [];
     while (tokens.length < TALKERS) tokens.push((await register(set.platform.web, `talker${tokens.length}`)).accessToken);
     const stream = await until('the broadcast', async () => (await api<Stream[]>(set.platform.web, 'GET', '/api/streams'))[0]);
-    // A broadcast that has been going on for a while: the window is full.
-    await until('twelve seconds of it', async () => (await segments(stream)) >= 6, 60_000);
+    // A broadcast that has been going on for a while: a player begins three target durations before its end.
+    await until('sixteen seconds of it', async () => (await segments(stream)) >= 8, 60_000);
     const { metrics, platform, k6: generator, most } = await run(k6, folder, set, stream, tokens);
     report(metrics, platform, generator, most);
   } finally {
@@ -48,7 +49,7 @@ export async function measureLoad(): Promise<void> {
 
 async function segments({ streamUrl }: Stream): Promise<number> {
   const answer = await fetch(new URL('source/index.m3u8', streamUrl));
-  return (await answer.text()).match(/^[^#\n].*\.(m4s|mp4)/gm)?.length ?? 0;
+  return parse(await answer.text()).segments.filter(({ gap }) => !gap).length;
 }
 
 type Load = Awaited<ReturnType<typeof load>>;
@@ -64,7 +65,8 @@ async function run(k6: string, folder: string, { platform }: Stage, stream: Stre
       VIEWERS: String(VIEWERS),
       RAMP_SECONDS: String(RAMP_SECONDS),
       SECONDS: String(SECONDS),
-      MASTER: stream.streamUrl,
+      // As our page asks, which is counted by its socket already.
+      MASTER: stream.streamUrl.replace('/live/', '/v/present/live/'),
       ROOM: `${platform.web.replace(/^http/, 'ws')}/ws/chat/${stream.id}`,
       TOKENS: tokenFile,
       SUMMARY: summary,
