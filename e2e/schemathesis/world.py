@@ -88,6 +88,8 @@ class World:
             return self._once(account, "victim", lambda: self._register().id)
         if path.startswith("/api/auth/sessions/"):
             return self._once(account, "session", lambda: self._second_session(account))
+        if path.startswith("/api/event-subscriptions/"):
+            return self._once(account, "subscription", lambda: self._subscription(account))
         if path.startswith("/api/notifications/"):
             return self._once(account, "notification", lambda: self._notification(account))
         if path.startswith(("/api/users/{id}/followers", "/api/users/{id}/following")):
@@ -114,6 +116,11 @@ class World:
         self.refresh_token(account)
         sessions = self._as(account, "GET", "/api/auth/sessions")
         return next(session["id"] for session in sessions if not session["current"])
+
+    def _subscription(self, account: Account) -> str:
+        # A name that no name server knows: nobody is asked.
+        body = {"callback": "https://bot.invalid/hook", "types": ["stream_started"], "secret": "a secret of ours"}
+        return self._as(account, "POST", "/api/event-subscriptions", body)["id"]
 
     def _notification(self, account: Account) -> str:
         self._as(self._register(), "POST", f"/api/users/{account.id}/follow")

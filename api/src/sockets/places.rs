@@ -126,7 +126,7 @@ mod tests {
         let limits = SocketLimits { total: 20_000, per_account: 50, per_address: 2_000 };
         let mut places = Places::new(limits);
         let mut held = Vec::new();
-        for greedy in 0..40_u32 {
+        for greedy in 0..30_u32 {
             let greedy = Origin::from(IpAddr::V4(Ipv4Addr::from(greedy)));
             let before = places.count();
             while places.enter(greedy).is_ok() {}

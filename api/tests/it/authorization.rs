@@ -98,7 +98,7 @@ async fn nobody_does_with_streams_categories_and_searches_what_they_may_not() {
 
 #[tokio::test]
 async fn nobody_does_with_people_and_notifications_what_they_may_not() {
-    hold([rows::users(), rows::notifications()].concat()).await;
+    hold([rows::users(), rows::notifications(), rows::webhooks()].concat()).await;
 }
 
 #[tokio::test]

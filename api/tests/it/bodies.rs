@@ -40,11 +40,12 @@ fn bodies() -> Vec<Body> {
     let rows = rows::all();
     let described = operations().filter_map(|(_, _, operation)| {
         let content = operation["requestBody"]["content"].as_object()?;
-        assert_eq!(
-            content.keys().collect::<Vec<_>>(),
-            ["application/json"],
-            "a body that this does not know"
-        );
+        let kinds: Vec<&str> = content.keys().map(String::as_str).collect();
+        // Pictures have no fields, and tests of their own.
+        if kinds == ["image/jpeg", "image/png", "image/webp"] {
+            return None;
+        }
+        assert_eq!(kinds, ["application/json"], "a body that this does not know");
         let body = &content["application/json"];
         let id = operation["operationId"].as_str().unwrap();
         let row = rows.iter().find(|row| row.operation == id)?.clone();

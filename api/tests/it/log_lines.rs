@@ -71,6 +71,16 @@ async fn no_line_has_a_password_a_token_or_a_key() {
     // A key, used, guessed and rotated.
     let key = ana.stream_key().await;
     let stream = ana.goes_live().await;
+
+    // Sockets, which get the token in a frame.
+    let bob = api.register("bob").await;
+    let (mut peer, _) = Peer::join(&api, stream).await;
+    peer.authenticate(&bob).await;
+    let answer = peer.ask("authenticate", json!({ "token": unknown })).await;
+    assert_eq!(answer["code"], "token_invalid", "{answer}");
+    secrets.push(("bob's access token", bob.access.clone()));
+    secrets.push(("bob's refresh token", bob.refresh.clone()));
+
     let guessed = format!("live_{}", "a".repeat(32));
     api.authorize(&guessed).await.unwrap_err();
     let rotated = ana.post("/api/auth/stream-key/rotate", json!({ "password": PASSWORD })).await;
@@ -100,15 +110,6 @@ async fn no_line_has_a_password_a_token_or_a_key() {
     let reset = api.post("/api/auth/password/reset", json!({ "token": token, "newPassword": NEW })).await;
     assert_eq!(reset.status, 204, "{}", reset.json);
     secrets.push(("the token of a link", token));
-
-    // Sockets, which get the token in a frame.
-    let bob = api.register("bob").await;
-    let (mut peer, _) = Peer::join(&api, stream).await;
-    peer.authenticate(&bob).await;
-    let answer = peer.ask("authenticate", json!({ "token": unknown })).await;
-    assert_eq!(answer["code"], "token_invalid", "{answer}");
-    secrets.push(("bob's access token", bob.access.clone()));
-    secrets.push(("bob's refresh token", bob.refresh.clone()));
 
     let log = log.said();
     for expected in ["registered", "logged in", "a log-in failed", "answered"] {

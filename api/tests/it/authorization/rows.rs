@@ -91,6 +91,7 @@ pub(crate) struct Row {
     pub(crate) auth: Auth,
     /// Method and path.
     pub(crate) call: &'static str,
+    /// [`PICTURE`] stands for one; everything else is sent as JSON.
     pub(crate) body: Value,
     /// What has to be there that nothing names.
     pub(crate) with: &'static [&'static str],
@@ -122,13 +123,27 @@ impl Row {
     }
 }
 
+/// A body that is a picture.
+pub(crate) const PICTURE: &str = "<picture>";
+
 fn row(operation: &'static str, auth: Auth, call: &'static str) -> Row {
     Row { operation, auth, call, body: Value::Null, with: &[], otherwise: Vec::new() }
 }
 
 pub(crate) fn all() -> Vec<Row> {
-    [auth(), streams(), users(), categories(), search(), chat(), notifications(), admin(), documentation()]
-        .concat()
+    [
+        auth(),
+        streams(),
+        users(),
+        categories(),
+        search(),
+        chat(),
+        notifications(),
+        webhooks(),
+        admin(),
+        documentation(),
+    ]
+    .concat()
 }
 
 pub(crate) fn auth() -> Vec<Row> {
@@ -179,6 +194,8 @@ pub(crate) fn streams() -> Vec<Row> {
         row("streamsEdit", Owner, "PATCH /api/streams/<stream>").sends(json!({ "title": "Now" })),
         row("streamsEnd", Owner, "DELETE /api/streams/<stream>").but(&[Caller::Admin], Answers::Success),
         row("streamsHealth", Owner, "GET /api/streams/<stream>/health"),
+        row("streamsSetThumbnail", Owner, "PUT /api/streams/<stream>/thumbnail").sends(PICTURE.into()),
+        row("streamsRemoveThumbnail", Owner, "DELETE /api/streams/<stream>/thumbnail"),
         row("streamsWatching", Anonymous, "POST /api/streams/<stream>/watching"),
     ]
 }
@@ -189,6 +206,8 @@ pub(crate) fn users() -> Vec<Row> {
         row("usersMe", User, "GET /api/users/me"),
         row("usersEdit", User, "PATCH /api/users/me").sends(json!({ "bio": "Hello" })),
         row("usersDelete", User, "DELETE /api/users/me").sends(json!({ "password": "<password>" })),
+        row("usersSetAvatar", User, "PUT /api/users/me/avatar").sends(PICTURE.into()),
+        row("usersRemoveAvatar", User, "DELETE /api/users/me/avatar"),
         row("usersFollowingLive", User, "GET /api/users/me/following/live"),
         row("usersBlocks", User, "GET /api/users/me/blocks"),
         row("usersBlock", User, "PUT /api/users/me/blocks/<viewer>"),
@@ -212,6 +231,8 @@ pub(crate) fn categories() -> Vec<Row> {
             .sends(json!({ "name": "<word of nobody>", "slug": "<word of nobody>" })),
         row("categoriesEdit", Admin, "PATCH /api/categories/<category>")
             .sends(json!({ "name": "<word of nobody>" })),
+        row("categoriesSetIcon", Admin, "PUT /api/categories/<category>/icon").sends(PICTURE.into()),
+        row("categoriesRemoveIcon", Admin, "DELETE /api/categories/<category>/icon"),
         row("categoriesRemove", Admin, "DELETE /api/categories/<category>"),
     ]
 }
@@ -262,6 +283,20 @@ pub(crate) fn notifications() -> Vec<Row> {
     ]
 }
 
+pub(crate) fn webhooks() -> Vec<Row> {
+    use Auth::User;
+    // Nobody learns of other people's.
+    let own = |operation, call| row(operation, User, call).but(&NOT_OWNER, NOT_FOUND);
+    vec![
+        row("webhooksCreate", User, "POST /api/event-subscriptions").sends(json!({
+            "callback": "https://bot.example/hook", "types": ["stream_started"], "secret": "a secret of ours",
+        })),
+        row("webhooksList", User, "GET /api/event-subscriptions"),
+        own("webhooksShow", "GET /api/event-subscriptions/<subscription>"),
+        own("webhooksRemove", "DELETE /api/event-subscriptions/<subscription>"),
+    ]
+}
+
 pub(crate) fn admin() -> Vec<Row> {
     use Auth::Admin;
     vec![
@@ -275,6 +310,7 @@ pub(crate) fn admin() -> Vec<Row> {
         row("adminUsers", Admin, "GET /api/admin/users"),
         row("adminBan", Admin, "PUT /api/admin/users/<viewer>/ban").sends(json!({ "reason": "enough" })),
         row("adminUnban", Admin, "DELETE /api/admin/users/<viewer>/ban"),
+        row("adminRemoveAvatar", Admin, "DELETE /api/admin/users/<viewer>/avatar"),
         row("adminSetRole", Admin, "PUT /api/admin/users/<viewer>/role").sends(json!({ "role": "admin" })),
         row("adminAuditLog", Admin, "GET /api/admin/audit-log"),
         row("adminFigures", Admin, "GET /api/admin/figures"),
