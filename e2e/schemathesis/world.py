@@ -119,7 +119,7 @@ class World:
 
     def _subscription(self, account: Account) -> str:
         # A name that no name server knows: nobody is asked.
-        body = {"callback": "https://bot.invalid/hook", "types": ["stream_started"], "secret": "a secret of ours"}
+        body = {"callback": "https://bot.invalid/hook", "types": ["stream_started"], "secret": "a-secret-of-ours"}
         return self._as(account, "POST", "/api/event-subscriptions", body)["id"]
 
     def _notification(self, account: Account) -> str:

@@ -175,7 +175,7 @@ describe('a running stream and its viewer go on', () => {
 
   describe('while PostgreSQL', () => {
     const refusal = async () => {
-      const response = await fetch(`${platform.web}/api/streams`);
+      const response = await fetch(`${platform.web}/api/search?q=bob`);
       const { title, status } = (await response.json()) as { title?: string; status?: number };
       return { status: response.status, type: response.headers.get('content-type'), title, said: status };
     };
@@ -206,6 +206,8 @@ describe('a running stream and its viewer go on', () => {
       family.forEach((pid) => process.kill(pid, 'SIGSTOP'));
       try {
         expect(await refusal()).toEqual(away);
+        const list = await fetch(`${platform.web}/api/streams`);
+        expect([list.status, list.headers.has('age')], 'what was read before').toEqual([200, true]);
         await second.stop('SIGKILL');
         await platform.line('the end of the second stream', (line) => line.stream === ended.id && line.phase === 'Ended');
         expect(await answerTo(bo)).toBe('NetStream.Publish.Rejected');

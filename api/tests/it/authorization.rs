@@ -6,6 +6,7 @@ pub(crate) mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use caudal_storage::SegmentStore;
 use futures::StreamExt as _;
 
 use self::rows::{Caller, Row};
@@ -66,7 +67,9 @@ fn body_of(place: &str) -> String {
 
 /// Each call in a world of its own: none sees what another has changed.
 async fn hold(rows: Vec<Row>) {
-    let api = Running::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = SegmentStore::folder(folder.path()).unwrap();
+    let api = Running::start_with(|config| config.pictures = Some(store)).await;
     let template = api.register("template").await;
     let cells = rows.iter().flat_map(|row| Caller::ALL.map(|caller| (row, caller)));
     let wrong: Vec<String> = futures::stream::iter(cells)

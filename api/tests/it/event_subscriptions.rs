@@ -447,8 +447,7 @@ async fn a_message_is_sent_though_the_process_dies_in_between() {
 
 #[tokio::test]
 async fn a_secret_is_shown_to_nobody() {
-    let log = LogListener::default();
-    let _listening = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = LogListener::begin();
     let receiver = Receiver::start().await;
     let api = telling(&[&receiver]).await;
     let ana = api.register("ana").await;

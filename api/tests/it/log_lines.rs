@@ -14,9 +14,8 @@ const NEW: &str = "a better horse battery";
 
 #[tokio::test]
 async fn no_line_has_a_password_a_token_or_a_key() {
-    let log = LogListener::default();
     // The runtime has this one thread.
-    let _logging = tracing::subscriber::set_default(log.clone());
+    let (log, _listening) = LogListener::begin();
     let smtp = SmtpServer::start().await;
     let api = Running::start_with(|config| {
         // Behind a certificate that this server cannot show: each mail fails, and says why.

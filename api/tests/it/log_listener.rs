@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
-use tracing::span;
+use tracing::subscriber::{DefaultGuard, set_default};
+use tracing::{Dispatch, span};
 
 /// Everything that is logged in this thread.
 #[derive(Clone, Default)]
@@ -14,7 +15,21 @@ pub(crate) struct LogListener {
     spans: Arc<AtomicU64>,
 }
 
+/// Dropped, the thread is listened to no more.
+pub(crate) struct Listening {
+    _default: DefaultGuard,
+    _other: Dispatch,
+}
+
 impl LogListener {
+    /// What this thread logs from here on.
+    pub(crate) fn begin() -> (Self, Listening) {
+        // With a single one, tracing takes what another thread, without one, comes by first for what nobody wants to hear.
+        let other = Dispatch::new(Self::default());
+        let listener = Self::default();
+        (listener.clone(), Listening { _default: set_default(listener), _other: other })
+    }
+
     /// The fields of all events and spans, whatever their level.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()

@@ -289,7 +289,7 @@ pub(crate) fn webhooks() -> Vec<Row> {
     let own = |operation, call| row(operation, User, call).but(&NOT_OWNER, NOT_FOUND);
     vec![
         row("webhooksCreate", User, "POST /api/event-subscriptions").sends(json!({
-            "callback": "https://bot.example/hook", "types": ["stream_started"], "secret": "a secret of ours",
+            "callback": "https://bot.example/hook", "types": ["stream_started"], "secret": "a-secret-of-ours",
         })),
         row("webhooksList", User, "GET /api/event-subscriptions"),
         own("webhooksShow", "GET /api/event-subscriptions/<subscription>"),

@@ -144,7 +144,6 @@ fn a_value_that_cannot_work_is_refused_with_what_is_expected() {
         ("CAUDAL_TRUSTED_PROXIES", &["proxy", "10.0.0.0/33", "10.0.0/8", "10.0.0.0-10.0.0.9"], "10.0.0.0/8"),
         ("CAUDAL_SOCKET_IO_POLLING", &["yes", "ON "], "expected one of auto, on, off"),
         ("CAUDAL_WEBHOOK_HOSTS", &["bot.lan", "http://bot.lan:80", "bot.lan:80,"], "as in bot.lan:8080"),
-        ("CAUDAL_API_REPLICAS", &["2", "several "], "expected one of one, several"),
         ("CAUDAL_SECOND_PUBLISHER", &["refuse", "Takeover "], "expected one of reject, takeover"),
         (
             "CAUDAL_LADDER",
