@@ -84,6 +84,11 @@ pub(super) fn is_refused_for_good(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| is_for_good(&code))
 }
 
+/// Whether there is no partition for a row's day: it has its time from a replica whose clock is wrong, or the day is still to be made.
+pub(super) fn has_no_day(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("23514"))
+}
+
 /// By SQLSTATE: a violated foreign key, and data exceptions.
 fn is_for_good(code: &str) -> bool {
     code == "23503" || code.starts_with("22")
