@@ -45,6 +45,8 @@ pub(super) enum Taken {
     Known,
     /// Something lies between, which is not known here.
     Gap,
+    /// The log has lost its end, and gives positions to other events: it is to begin another epoch.
+    Reused,
 }
 
 impl Recent {
@@ -64,7 +66,7 @@ impl Recent {
     /// Takes an event that was heard.
     pub(super) fn hear(&mut self, event: Event, now: Instant) -> Taken {
         if event.position.epoch == self.last.epoch && event.position <= self.last {
-            return Taken::Known;
+            return if self.has_another(&event) { Taken::Reused } else { Taken::Known };
         }
         if event.position != self.last.next() {
             return Taken::Gap;
@@ -75,6 +77,10 @@ impl Recent {
 
     /// Takes a look at the log, after a gap.
     pub(super) fn catch_up(&mut self, seen: RecentEvents, now: Instant) -> Taken {
+        let is_behind = seen.last.epoch == self.last.epoch && seen.last < self.last;
+        if is_behind || seen.events.iter().any(|event| self.has_another(event)) {
+            return Taken::Reused;
+        }
         if seen.last == self.last {
             return Taken::Known;
         }
@@ -98,6 +104,13 @@ impl Recent {
             self.remember(event);
         }
         Taken::Gap
+    }
+
+    /// Whether another message is known to have this one's position.
+    fn has_another(&self, event: &Event) -> bool {
+        let known = self.events.iter().find(|heard| heard.event.position == event.position);
+        let known = known.and_then(|heard| heard.said);
+        known.zip(Said::of(event)).is_some_and(|(known, said)| known.id != said.id)
     }
 
     /// What came after `since`; none when that is not known here.
@@ -211,6 +224,21 @@ mod tests {
         assert_eq!(recent.hear(said(2, 1), now()), Taken::Gap, "the counter was lost");
         assert_eq!(recent.catch_up(seen(2, 1..=1), now()), Taken::Gap);
         assert_eq!(recent.hear(said(2, 2), now()), Taken::New(vec![said(2, 2)]));
+    }
+
+    #[test]
+    fn a_log_that_lost_its_end_is_noticed_by_where_it_is_and_by_what_it_says_again() {
+        let mut recent = Recent::new(seen(1, 1..=10), Vec::new(), now());
+        assert_eq!(recent.catch_up(seen(1, 1..=8), now()), Taken::Reused, "behind");
+        let mut again = said(1, 9);
+        again.frame =
+            again.frame.replace(&Uuid::from_u128(9).to_string(), &Uuid::from_u128(99).to_string()).into();
+        assert_eq!(recent.hear(again.clone(), now()), Taken::Reused);
+        let mut other = seen(1, 1..=12);
+        other.events[8] = again;
+        assert_eq!(recent.catch_up(other, now()), Taken::Reused, "though it has gone on since");
+        assert_eq!(recent.catch_up(seen(2, 1..=1), now()), Taken::Gap);
+        assert_eq!(recent.last(), Position { epoch: 2, offset: 1 });
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
                     return;
                 }
                 if room.behind {
-                    room.catch_up().await;
+                    room.catch_up(room.recent.last()).await;
                 }
                 room.count();
             }
@@ -84,7 +84,7 @@ async fn open(hub: &Inner, stream: StreamId) -> Result<(Subscription, Recent), C
         ChatError::Unavailable
     })?;
     // One look for both: what comes after it is heard, and is new then.
-    let mut recent = hub.log.open(stream).await?;
+    let mut recent = hub.log.open(stream, None).await?;
     let (latest, removed) = history::beside(&recent.events, &hub.database, stream, None, LINES).await?;
     take_back_marked(&mut recent.events, &removed);
     Ok((subscription, Recent::new(recent, latest, Instant::now())))
@@ -114,28 +114,31 @@ impl Room {
                 match self.recent.hear(event, Instant::now()) {
                     Taken::New(events) => self.tell_all(&events),
                     Taken::Known => {}
-                    Taken::Gap => self.catch_up().await,
+                    Taken::Gap => self.catch_up(self.recent.last()).await,
+                    Taken::Reused => self.catch_up(Position::end(self.recent.last().epoch)).await,
                 }
             }
-            Heard::Lagged(_) | Heard::Back => self.catch_up().await,
+            Heard::Lagged(_) | Heard::Back => self.catch_up(self.recent.last()).await,
             Heard::Lost => {}
         }
     }
 
-    /// Asks the log for what was missed.
-    async fn catch_up(&mut self) {
+    /// Asks the log, which is `known` to have come so far, for what was missed.
+    async fn catch_up(&mut self, known: Position) {
         let Some(hub) = self.hub.upgrade() else { return };
-        match hub.log.open(self.stream).await {
-            Ok(seen) => {
-                self.behind = false;
-                match self.recent.catch_up(seen, Instant::now()) {
-                    Taken::New(events) => self.tell_all(&events),
-                    Taken::Known => {}
-                    Taken::Gap => self.tell(&self.resync()),
-                }
+        let mut known = known;
+        // Twice where the log says things again that it has forgotten: then it begins another epoch.
+        for _ in 0..2 {
+            let Ok(seen) = hub.log.open(self.stream, Some(known)).await else { break };
+            self.behind = false;
+            match self.recent.catch_up(seen, Instant::now()) {
+                Taken::New(events) => return self.tell_all(&events),
+                Taken::Known => return,
+                Taken::Gap => return self.tell(&self.resync()),
+                Taken::Reused => known = Position::end(known.epoch),
             }
-            Err(_) => self.behind = true,
         }
+        self.behind = true;
     }
 
     /// That something was missed which cannot be told any more: clients read the history anew.

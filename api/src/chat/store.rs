@@ -129,6 +129,18 @@ pub(super) async fn before(
     Ok(lines.collect())
 }
 
+/// The highest epoch that a room has messages of; zero where there is none. What no clock says is passed over: an epoch above it could not
+/// be written in JSON.
+pub(super) async fn highest_epoch(database: &PgPool, stream: StreamId) -> Result<i64, sqlx::Error> {
+    let highest = sqlx::query_scalar!(
+        r#"select epoch from chat_messages where stream_id = $1 and epoch < $2
+           order by epoch desc, sequence desc limit 1"#,
+        stream.0,
+        Position::MOST_EPOCH
+    );
+    Ok(highest.fetch_optional(database).await?.unwrap_or(0))
+}
+
 /// Which of these messages are marked as removed.
 pub(super) async fn removed(database: &PgPool, messages: &[Uuid]) -> Result<HashSet<Uuid>, sqlx::Error> {
     let removed = sqlx::query_scalar!(
