@@ -18,6 +18,8 @@ pub(super) struct Recent {
     events: VecDeque<Heard>,
     /// The oldest first.
     lines: VecDeque<Line>,
+    /// Lines may be missing that history has: some were taken back, or never heard.
+    thin: bool,
 }
 
 /// An event, and when it came here.
@@ -55,8 +57,8 @@ impl Recent {
         let events = recent.events.into_iter().map(|event| Heard::new(event, now)).collect();
         let last = recent.last;
         let is_heard = |line: &Line| line.said.position.epoch == last.epoch && line.said.position > last;
-        let lines = latest.into_iter().rev().filter(|line| !is_heard(line)).collect();
-        Self { last, events, lines }
+        let lines: VecDeque<Line> = latest.into_iter().rev().filter(|line| !is_heard(line)).collect();
+        Self { last, events, lines, thin: false }
     }
 
     pub(super) fn last(&self) -> Position {
@@ -97,6 +99,7 @@ impl Recent {
             // What was said before it does not come right before what is known now.
             self.lines.clear();
         }
+        self.thin = true;
         self.last = seen.last;
         self.events = seen.events.iter().map(|event| Heard::new(event.clone(), now)).collect();
         // What was said in another epoch belongs to the room all the same.
@@ -129,6 +132,23 @@ impl Recent {
         self.lines.iter().cloned().collect()
     }
 
+    /// Whether newcomers would see fewer lines than there are.
+    pub(super) fn is_thin(&self) -> bool {
+        self.thin && self.lines.len() < LINES
+    }
+
+    /// Takes the last messages (the latest first) from a look at history, of which those that came after what was heard here are still
+    /// to be heard.
+    pub(super) fn refill(&mut self, latest: Vec<Line>) {
+        let removals: Vec<Removal> =
+            self.events.iter().filter_map(|heard| Removal::of(&heard.event)).collect();
+        let last = self.last;
+        let is_heard = |line: &Line| line.said.position.epoch == last.epoch && line.said.position > last;
+        let is_removed = |line: &Line| removals.iter().any(|removal| removal.takes(&line.said));
+        self.lines = latest.into_iter().rev().filter(|line| !is_heard(line) && !is_removed(line)).collect();
+        self.thin = false;
+    }
+
     /// Lets go of what came too long ago to be told again; to be called every few seconds.
     pub(super) fn forget_old(&mut self, now: Instant) {
         while self.events.front().is_some_and(|heard| now.duration_since(heard.at) >= REMEMBERED) {
@@ -154,7 +174,9 @@ impl Recent {
                 self.lines.pop_front();
             }
         } else if let Some(removal) = Removal::of(event) {
+            let before = self.lines.len();
             self.lines.retain(|line| !removal.takes(&line.said));
+            self.thin |= self.lines.len() < before;
             self.take_back(removal);
         }
     }
@@ -272,6 +294,23 @@ mod tests {
         recent.hear(Event::new(Kind::UserBanned, Position { epoch: 1, offset: 62 }, &ban), now());
         let lines: Vec<u128> = recent.lines().iter().map(|line| line.said.id.as_u128()).collect();
         assert_eq!(lines, [20, 30, 40, 50, 60]);
+    }
+
+    #[test]
+    fn what_removals_took_is_filled_up_from_history_without_what_is_still_to_be_heard() {
+        let line = |offset| Line::of(&said(1, offset)).unwrap();
+        let latest = (11..=60).rev().map(line).collect();
+        let mut recent = Recent::new(seen(1, 58..=60), latest, now());
+        assert!(!recent.is_thin());
+        let ban = fields_of_ban(StreamId(Uuid::nil()), author(1), "bob", None);
+        recent.hear(Event::new(Kind::UserBanned, Position { epoch: 1, offset: 61 }, &ban), now());
+        assert_eq!(recent.lines().len(), 5);
+        assert!(recent.is_thin());
+        // History knows of no ban yet, and of a message that comes here later.
+        recent.refill([line(70), line(60), line(59), line(10)].to_vec());
+        let offsets: Vec<i64> = recent.lines().iter().map(|line| line.said.position.offset).collect();
+        assert_eq!(offsets, [10, 60]);
+        assert!(!recent.is_thin(), "there is no more in history");
     }
 
     #[test]

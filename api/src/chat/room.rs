@@ -8,7 +8,7 @@ use caudal_livestream::StreamId;
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::ChatError;
 use super::draft::Event;
@@ -45,7 +45,8 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
             return;
         }
     };
-    let mut room = Room { hub, stream, recent, members: Vec::new(), viewers: None, behind: false };
+    let mut room =
+        Room { hub, stream, recent, members: Vec::new(), viewers: None, behind: false, refilled: None };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alone_since = Instant::now();
@@ -57,7 +58,7 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
                 None => return,
             },
             command = queue.recv() => match command {
-                Some(command) => room.admit(command),
+                Some(command) => room.admit(command).await,
                 None => return,
             },
             _ = ticks.tick() => {
@@ -99,6 +100,8 @@ struct Room {
     viewers: Option<u32>,
     /// The log could not be asked after a gap.
     behind: bool,
+    /// When history was read last for newcomers.
+    refilled: Option<Instant>,
 }
 
 impl Room {
@@ -148,7 +151,7 @@ impl Room {
         json!({ "event": "resync", "data": data }).to_string().into()
     }
 
-    fn admit(&mut self, Command { since, member, answer }: Command) {
+    async fn admit(&mut self, Command { since, member, answer }: Command) {
         let viewers = self.hub.upgrade().map_or(0, |hub| hub.audience.viewers(self.stream));
         if self.viewers != Some(viewers) {
             // The next look tells everybody, also when it finds what they were told last: this one was told something else.
@@ -156,6 +159,9 @@ impl Room {
         }
         let missed = since.and_then(|since| self.recent.after(since));
         let recovered = missed.is_some();
+        if !recovered && self.recent.is_thin() {
+            self.refill().await;
+        }
         let joined = Joined {
             last: self.recent.last(),
             recovered,
@@ -169,6 +175,22 @@ impl Room {
             && answer.send(Ok(joined)).is_ok()
         {
             self.members.push(member);
+        }
+    }
+
+    /// Reads what newcomers are shown anew, after removals have taken some of it. Where history does not answer they get what is left.
+    async fn refill(&mut self) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        if self.refilled.is_some_and(|last| last.elapsed() < REFILL) {
+            return;
+        }
+        self.refilled = Some(Instant::now());
+        let read = async {
+            let recent = hub.log.recent(self.stream).await?;
+            history::beside(&recent, &hub.database, self.stream, None, LINES).await
+        };
+        if let Ok(Ok((latest, _))) = timeout(PATIENCE, read).await {
+            self.recent.refill(latest);
         }
     }
 
@@ -209,3 +231,7 @@ impl Room {
 const LOOK: Duration = Duration::from_secs(5);
 /// A room without anybody is kept so long: people come back from a reload.
 const ALONE: Duration = Duration::from_secs(60);
+/// Between two looks at history for newcomers: while a raid is cleaned up each removal would make another one.
+const REFILL: Duration = Duration::from_millis(500);
+/// For history to answer: everybody in the room waits meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
