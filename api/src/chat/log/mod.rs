@@ -3,6 +3,7 @@
 mod drain;
 mod in_process;
 mod redis;
+mod trouble;
 mod writer;
 
 use std::time::Duration;

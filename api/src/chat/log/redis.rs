@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::trouble::{Answered, Troubles};
 use super::{KEPT, RecentEvents, RoomLog, highest_epoch};
 use crate::chat::ChatError;
 use crate::chat::draft::{Draft, Event, Kind};
@@ -32,6 +33,7 @@ pub(crate) struct RedisLog {
     say: Script,
     tell: Script,
     recent: Script,
+    troubles: Troubles,
 }
 
 /// What a look at a room does that has no order yet.
@@ -76,6 +78,7 @@ impl RedisLog {
                 include_str!("tell.lua")
             )),
             recent: Script::new(concat!(include_str!("begin.lua"), include_str!("recent.lua"))),
+            troubles: Troubles::default(),
         }
     }
 
@@ -137,13 +140,16 @@ impl RedisLog {
             .arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX))
             .arg(EVENTS_MS)
             .arg(or_empty(above));
-        let answer: Vec<String> =
-            call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+        let answer = call.invoke_async(&mut self.store.connection()).await;
+        let answer: Vec<String> = answer.map_err(|error| self.unavailable(&error))?;
         let mut answer = answer.iter().map(String::as_str);
         let (outcome, detail) = (answer.next().unwrap_or_default(), answer.next().unwrap_or_default());
         let wait = || Duration::from_micros(detail.parse().unwrap_or(1_000_000));
         match outcome {
-            "ok" => event(detail).map(Some),
+            "ok" => {
+                self.troubles.answered(Answered::Event);
+                event(detail).map(Some)
+            }
             "not_begun" => Ok(None),
             "repeated" => Err(ChatError::Repeated),
             "too_fast" => Err(ChatError::TooFast(wait())),
@@ -151,7 +157,7 @@ impl RedisLog {
             "not_unique" => Err(ChatError::NotUnique),
             "room_busy" => Err(ChatError::RoomBusy(wait())),
             _ => {
-                tracing::error!(MOST_WAITING, "messages wait for PostgreSQL, and Redis takes no more");
+                self.troubles.behind(MOST_WAITING);
                 Err(ChatError::Unavailable)
             }
         }
@@ -168,8 +174,14 @@ impl RedisLog {
         call.key(room(stream)).key(events(stream));
         call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT).arg(EVENTS_MS);
         call.arg(or_empty(above));
-        let frame: String = call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
-        if frame.is_empty() { Ok(None) } else { event(&frame).map(Some) }
+        let frame = call.invoke_async(&mut self.store.connection()).await;
+        let frame: String = frame.map_err(|error| self.unavailable(&error))?;
+        if frame.is_empty() {
+            return Ok(None);
+        }
+        // Messages may have to wait for PostgreSQL all the same.
+        self.troubles.answered(Answered::Look);
+        event(&frame).map(Some)
     }
 
     async fn look(&self, stream: StreamId, absent: Absent) -> Result<RecentEvents, ChatError> {
@@ -182,8 +194,10 @@ impl RedisLog {
         call.key(room(stream)).key(events(stream));
         call.arg(KEPT).arg(EVENTS_MS).arg(begins).arg(or_empty(above));
         call.arg(or_empty(known.map(|known| known.epoch))).arg(or_empty(known.map(|known| known.offset)));
+        let answer = call.invoke_async(&mut self.store.connection()).await;
         let (epoch, offset, frames): (i64, i64, Vec<String>) =
-            call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+            answer.map_err(|error| self.unavailable(&error))?;
+        self.troubles.answered(Answered::Look);
         let last = Position { epoch, offset };
         let mut events = frames.iter().map(|frame| event(frame)).collect::<Result<Vec<_>, _>>()?;
         // Of this epoch, and without gaps: what lies before one is of no use.
@@ -197,6 +211,11 @@ impl RedisLog {
         let whole = whole.count();
         let events = events.split_off(events.len().saturating_sub(whole));
         Ok(RecentEvents::new(last, events))
+    }
+
+    fn unavailable(&self, error: &RedisError) -> ChatError {
+        self.troubles.failed(error);
+        ChatError::Unavailable
     }
 
     fn channel(&self, stream: StreamId) -> String {
@@ -256,12 +275,6 @@ pub(crate) fn event(frame: &str) -> Result<Event, ChatError> {
         ChatError::Unavailable
     })?;
     Ok(Event { position, frame: frame.into() })
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
-fn unavailable(error: RedisError) -> ChatError {
-    tracing::warn!(%error, "chat needs Redis, which does not answer");
-    ChatError::Unavailable
 }
 
 /// As scripts have what is not there.
