@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::redis::{PERSIST, Row};
 use crate::chat::position::Position;
 use crate::chat::store::{self, KeptRow};
+use crate::database::within;
 use crate::redis_store::RedisStore;
 
 /// Works until `shutdown`; what it has not finished then is the next one's.
@@ -136,8 +137,11 @@ async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken
 }
 
 async fn insert(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
-    store::insert_rows(database, rows).await?;
-    store::hide_banned(database, rows).await
+    let written = async {
+        store::insert_rows(database, rows).await?;
+        store::hide_banned(database, rows).await
+    };
+    within(LONGEST, written).await
 }
 
 /// Loses what PostgreSQL will never take, such as a message of somebody whom a restored backup does not know: otherwise all
@@ -213,8 +217,25 @@ const BATCH: usize = 100;
 const EMPTY: Duration = Duration::from_millis(200);
 /// Between two tries at what is away.
 const AWAY: Duration = Duration::from_secs(1);
+/// For PostgreSQL to take a batch, before it is tried again.
+const LONGEST: Duration = Duration::from_secs(20);
 /// Longer than PostgreSQL takes for a batch; a replica that waits for PostgreSQL is overtaken, which does no harm.
 const ABANDONED: Duration = Duration::from_secs(30);
 const OTHERS_EVERY: Duration = Duration::from_secs(10);
 /// A replica that has not asked for so long is gone.
 const GONE: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_says_nothing_is_tried_again() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://ana@{}/caudal", silent.local_addr().unwrap());
+        let options = sqlx::postgres::PgPoolOptions::new().acquire_timeout(Duration::from_secs(1_000));
+        let began = tokio::time::Instant::now();
+        assert!(insert(&options.connect_lazy(&url).unwrap(), &[]).await.is_err());
+        assert!(began.elapsed() < ABANDONED, "{:?}", began.elapsed());
+    }
+}
