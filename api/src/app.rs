@@ -9,7 +9,6 @@ use axum::http::HeaderValue;
 use caudal_directory::{StreamControl, Unavailable};
 use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::internal::Verifier;
-use chrono::Utc;
 use futures::future::BoxFuture;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -188,7 +187,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let (post, mailing) =
         Post::open(config.mail.as_ref(), database.clone(), Arc::clone(&urls), metrics.clone())?;
     // So that chat has somewhere to go from the first message on.
-    prepare_partitions(&database, Utc::now().date_naive(), deadlines.database_start).await?;
+    prepare_partitions(&database, deadlines.database_start).await?;
     let audience = Arc::new(GatheredAudience::new(Arc::clone(&presence), config.audience));
     let (realtime, hub, told) =
         Realtime::open(config.redis_url.as_ref(), redis.as_ref(), &database, Arc::clone(&audience))?;

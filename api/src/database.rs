@@ -27,6 +27,14 @@ pub fn check_database_url(url: &SecretString) -> Result<(), String> {
     options(url).map(drop)
 }
 
+/// Which database a `DATABASE_URL` names, for a person: its name and where it is, and neither user nor password. None where it is no URL
+/// of one.
+pub fn shown_database(url: &SecretString) -> Option<String> {
+    let options = options(url).ok()?;
+    let name = options.get_database().unwrap_or_else(|| options.get_username());
+    Some(format!("{name} at {}", address(&options)))
+}
+
 pub(crate) fn options(url: &SecretString) -> Result<PgConnectOptions, String> {
     let url = url.expose_secret().trim();
     // sqlx takes any scheme.
@@ -95,6 +103,18 @@ pub(crate) async fn connect_once(url: &SecretString) -> Result<PgConnection, Str
         Err(_) => format!("no answer within {} s", ANSWER_WITHIN.as_secs()),
     };
     Err(format!("PostgreSQL at {}: {reason}", address(&options)))
+}
+
+/// What queries answer, within `longest`. A server that lost its power, or a network that swallows packets, says nothing: without an end
+/// of its own a query would wait for the kernel, which gives up after a quarter of an hour.
+pub(crate) async fn within<T, E: From<sqlx::Error>>(
+    longest: Duration,
+    queries: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(longest, queries).await.unwrap_or_else(|_| {
+        let words = format!("PostgreSQL: no answer within {} s", longest.as_secs());
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words)).into())
+    })
 }
 
 /// Why a query of such a command failed.

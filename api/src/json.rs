@@ -196,10 +196,45 @@ fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// serde's words without the position, which says nothing to whoever sent one line.
-fn words_of(error: &serde_json::Error) -> String {
+/// serde's words without the position, which says nothing to whoever sent one line, and without the names of our types.
+pub(crate) fn words_of(error: &serde_json::Error) -> String {
     let words = error.to_string();
-    words.split(" at line ").next().unwrap_or(&words).to_owned()
+    without_rust_names(words.split(" at line ").next().unwrap_or(&words))
+}
+
+fn without_rust_names(words: &str) -> String {
+    let mut words = words.split(" of untagged enum ").next().unwrap_or(words).to_owned();
+    for (rust, wire) in EXPECTED {
+        let expected = format!("expected {rust} ");
+        if let Some((before, behind)) = words.split_once(&expected) {
+            let behind = behind.trim_start_matches(|character: char| {
+                character.is_alphanumeric() || matches!(character, '_' | ':' | '<' | '>')
+            });
+            words = format!("{before}expected {wire}{behind}");
+        }
+    }
+    words
+}
+
+/// What serde calls things, and what they are in JSON.
+const EXPECTED: &[(&str, &str)] = &[
+    ("adjacently tagged enum", "an object"),
+    ("internally tagged enum", "an object"),
+    ("struct variant", "an object"),
+    ("tuple variant", "a list"),
+    ("newtype variant", "a value"),
+    ("unit variant", "a text"),
+    ("tuple struct", "a list"),
+    ("newtype struct", "a value"),
+    ("unit struct", "null"),
+    ("struct", "an object"),
+    ("enum", "a text"),
+];
+
+/// What is wrong with the fields of something, in one line, under the names that they have in JSON.
+pub(crate) fn words_of_fields(report: &garde::Report) -> String {
+    let faults = field_errors(report, "").into_iter();
+    faults.map(|fault| format!("{}: {}", fault.pointer, fault.detail)).collect::<Vec<_>>().join("; ")
 }
 
 fn pointer_to(path: &serde_path_to_error::Path) -> String {
@@ -280,3 +315,27 @@ const NUL: char = '\0';
 const ESCAPED_NUL: &[u8] = br"\u0000";
 const CONTAINS_NUL: &str = "contains the character U+0000";
 const IS_LIST: &str = "is a list, not an object";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_about_json_name_no_types_of_ours() {
+        for (words, kept) in [
+            (
+                "invalid type: integer `7`, expected struct variant Request::SendMessage",
+                "invalid type: integer `7`, expected an object",
+            ),
+            ("invalid type: null, expected struct Wanted", "invalid type: null, expected an object"),
+            (
+                "invalid length 1, expected struct Position with 2 elements",
+                "invalid length 1, expected an object with 2 elements",
+            ),
+            ("data did not match any variant of untagged enum Id", "data did not match any variant"),
+            ("invalid type: map, expected a string", "invalid type: map, expected a string"),
+        ] {
+            assert_eq!(without_rust_names(words), kept);
+        }
+    }
+}

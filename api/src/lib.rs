@@ -114,7 +114,7 @@ use tokio_util::sync::CancellationToken;
 pub use address::{InvalidRange, TrustedProxies};
 pub use administration::{WantedRole, set_role_by_name};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets, SocketIoPolling};
-pub use database::check_database_url;
+pub use database::{check_database_url, shown_database};
 pub use event_subscriptions::{WebhookHost, WebhookHosts};
 pub use limits::Limits;
 pub use mail::{MailConfig, check_sender, check_smtp_url};

@@ -109,7 +109,7 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             ChatError::Ended | ChatError::Repeated | ChatError::NotUnique | ChatError::TooMany(..) => {
                 (StatusCode::CONFLICT, error.code())
             }
-            ChatError::Empty | ChatError::TooLong | ChatError::Treacherous => {
+            ChatError::Empty | ChatError::TooLong | ChatError::NameTooLong | ChatError::Treacherous => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid")
             }
             ChatError::TooFast(_) | ChatError::RoomBusy(_) | ChatError::Slow(_) => {
@@ -194,6 +194,9 @@ impl IntoResponse for Error {
         let errors = match self {
             Self::Input(InputError::Invalid(errors)) => errors,
             Self::Input(InputError::Taken(error)) => vec![error],
+            Self::Chat(error @ ChatError::NameTooLong) => {
+                vec![FieldError::new("/clientMsgId", error.code(), error.to_string())]
+            }
             Self::Chat(error @ (ChatError::Empty | ChatError::TooLong | ChatError::Treacherous)) => {
                 vec![FieldError::new("/message", error.code(), error.to_string())]
             }

@@ -39,7 +39,7 @@ impl Realtime {
         let (bus, log, listener, carrier): (Arc<dyn Bus>, Arc<dyn RoomLog>, _, BoxFuture<'static, ()>) =
             if let Some((url, store)) = redis_url.zip(redis) {
                 let (bus, listener) = RedisBus::open(url)?;
-                let log = RedisLog::new(store.clone(), bus.prefix().to_owned());
+                let log = RedisLog::new(store.clone(), bus.prefix().to_owned(), database.clone());
                 let carrier = drain(store.clone(), database.clone(), stop.clone());
                 (Arc::new(bus), Arc::new(log), Some(listener), carrier.boxed())
             } else {

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use caudal_livestream::StreamId;
 use caudal_service::secret;
 use clap::{Args, Subcommand};
+use secrecy::SecretString;
 
 use crate::settings::{self, Faults, Given, WebOrigin};
 use crate::standalone::{ADMIN, default_data_folder};
@@ -68,7 +69,8 @@ enum AdminCommand {
     /// Make somebody an admin of the platform, or take that away again
     ///
     /// The first admin is made in this way; admins make others on their page. Where DATABASE_URL or DATABASE_URL_FILE is set, as in a
-    /// pod of the api, that database is used; else the platform of the data folder is asked, which must be running.
+    /// pod of the api, that database is used; else, and always with --data-dir, the platform of the data folder is asked, which must be
+    /// running.
     MakeAdmin {
         /// The person's username.
         name: OsString,
@@ -117,7 +119,9 @@ pub async fn run(settings: &AdminSettings, given: &Given) -> Result<ExitCode, Fa
             Ok(answer) => words::of_workers(&answer),
             Err(obstacle) => Err(obstacle),
         },
-        AdminCommand::MakeAdmin { name, remove } => role::set(name, !remove, data).await?,
+        AdminCommand::MakeAdmin { name, remove } => {
+            role::set(name, !remove, database_at_hand(given)?, data).await?
+        }
     };
     Ok(match told {
         Ok(words) => match print(&words) {
@@ -189,7 +193,7 @@ fn accounts(
         Some(file) => settings::in_file(&crate::command(), Path::new(file), given, PUBLIC_API_URL)?,
         None => None,
     };
-    let database_url = secret::read("DATABASE_URL").map_err(|error| fault(error.to_string()))?;
+    let database_url = database_at_hand(given)?;
     let (Some(database_url), Some(url)) =
         (database_url, public_api_url.filter(not_empty).cloned().or(in_file))
     else {
@@ -199,6 +203,15 @@ fn accounts(
     let url = url.to_str().unwrap_or_default().parse::<WebOrigin>();
     let url = url.map_err(|error| fault(format!("{PUBLIC_API_URL}: {error}")))?;
     Ok(Some(Accounts { database_url, public_url: url.as_str().to_owned() }))
+}
+
+/// The database of an api that is a process of its own. A `DATABASE_URL` may be in the environment for something else: who says
+/// `--data-dir` means the platform there.
+fn database_at_hand(given: &Given) -> Result<Option<SecretString>, Faults> {
+    if given.by_flag("CAUDAL_DATA_DIR") {
+        return Ok(None);
+    }
+    secret::read("DATABASE_URL").map_err(|error| Faults(vec![error.to_string()]))
 }
 
 /// An empty variable is as good as none; a `PathBuf` among the settings would refuse it.

@@ -12,6 +12,7 @@ use argon2::password_hash::{self, CustomizedPasswordHasher, PasswordVerifier as 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, oneshot};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::error::Error;
 use crate::limits::LimitError;
@@ -115,6 +116,7 @@ impl Hasher {
     fn hash(&self, password: &SecretString) -> Result<String, String> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| error.to_string())?;
         let salt = password_hash::try_generate_salt().map_err(|error| error.to_string())?;
+        let password = composed(password);
         let password = password.expose_secret().as_bytes();
         let hashed = self.hash_password_with_params(password, &salt, params);
         hashed.map(|hash| hash.to_string()).map_err(|error| error.to_string())
@@ -123,8 +125,22 @@ impl Hasher {
     fn verifies(&self, password: &SecretString, stored: &str) -> Result<bool, Error> {
         let stored = PasswordHash::new(stored)
             .map_err(|error| Error::Internal(format!("a stored password: {error}")))?;
-        Ok(self.verify_password(password.expose_secret().as_bytes(), &stored).is_ok())
+        let is = |password: &SecretString| {
+            self.verify_password(password.expose_secret().as_bytes(), &stored).is_ok()
+        };
+        let composed = composed(password);
+        if is(&composed) {
+            return Ok(true);
+        }
+        // Hashes of before are of what was typed.
+        Ok(composed.expose_secret() != password.expose_secret() && is(password))
     }
+}
+
+/// As RFC 8265 (§4.2.1) compares passwords: what one keyboard sends as a letter with an accent, and another as a letter and an accent, is
+/// one password.
+fn composed(password: &SecretString) -> SecretString {
+    password.expose_secret().nfc().collect::<String>().into()
 }
 
 /// Same as [`Argon2`]'s own implementation, but reuses the memory blocks.
@@ -222,6 +238,21 @@ mod tests {
             assert!(matches!(failed, Err(Error::Internal(_))));
         }
         assert_eq!(passwords.in_turn(|_| 7).await.unwrap(), 7);
+    }
+
+    #[test]
+    fn a_password_is_the_same_however_its_accents_are_sent() {
+        let hasher = Hasher::default();
+        let (composed, apart) =
+            (SecretString::from("contrase\u{f1}a larga"), SecretString::from("contrasen\u{303}a larga"));
+        for stored in [hasher.hash(&composed).unwrap(), hasher.hash(&apart).unwrap()] {
+            for typed in [&composed, &apart] {
+                assert!(hasher.verifies(typed, &stored).unwrap());
+            }
+            assert!(!hasher.verifies(&"contrasena larga".into(), &stored).unwrap());
+        }
+        let before = Argon2::default().hash_password(apart.expose_secret().as_bytes()).unwrap().to_string();
+        assert!(hasher.verifies(&apart, &before).unwrap(), "a hash of what was typed, from before");
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub(crate) enum ChatError {
     /// More than [`super::text::LONGEST`] characters.
     #[error("a message has {} characters at most", super::text::LONGEST)]
     TooLong,
+    /// More than [`super::speak::LONGEST_NAME`] bytes.
+    #[error("clientMsgId has {} bytes at most", super::speak::LONGEST_NAME)]
+    NameTooLong,
     /// Characters that nobody types, or that turn other people's words around.
     #[error("this message has characters that cannot be used here")]
     Treacherous,
@@ -97,7 +100,7 @@ impl ChatError {
             Self::UnknownStream | Self::UnknownMessage | Self::UnknownTerm => "not_found",
             Self::Ended => "ended",
             Self::Empty => "too_short",
-            Self::TooLong => "too_long",
+            Self::TooLong | Self::NameTooLong => "too_long",
             Self::Treacherous => "invalid",
             Self::TooFast(_) => "too_fast",
             Self::RoomBusy(_) => "room_busy",

@@ -1,8 +1,9 @@
-//! A partition for each day (UTC): made ahead of time, dropped when nobody reads them any more.
+//! A partition for each day (UTC): made ahead of time, dropped when nobody reads them any more. Which day it is PostgreSQL says, to all
+//! replicas the same: one whose own clock is weeks ahead would drop everything.
 
 use std::time::Duration;
 
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -12,13 +13,10 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Errors
 /// When there is no partition of today by then.
-pub(crate) async fn prepare(
-    database: &PgPool,
-    today: NaiveDate,
-    patience: Duration,
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn prepare(database: &PgPool, patience: Duration) -> Result<(), sqlx::Error> {
     let began = Instant::now();
     loop {
+        let today = today(database).await?;
         let Err(error) = make_coming(database, today).await else { return Ok(()) };
         if there(database).await?.contains(&name_of(today)) {
             tracing::warn!(%error, "chat's coming days cannot be made just now; tried again in an hour");
@@ -35,7 +33,7 @@ pub(crate) async fn prepare(
 pub(crate) async fn keep(database: PgPool, shutdown: CancellationToken) {
     let keeping = async {
         loop {
-            if let Err(error) = tidy(&database, Utc::now().date_naive()).await {
+            if let Err(error) = tidy(&database).await {
                 tracing::warn!(%error, "chat's days could not be made or dropped; tried again in an hour");
             }
             sleep(EVERY).await;
@@ -44,7 +42,8 @@ pub(crate) async fn keep(database: PgPool, shutdown: CancellationToken) {
     shutdown.run_until_cancelled(keeping).await;
 }
 
-async fn tidy(database: &PgPool, today: NaiveDate) -> Result<(), sqlx::Error> {
+async fn tidy(database: &PgPool) -> Result<(), sqlx::Error> {
+    let today = today(database).await?;
     make_coming(database, today).await?;
     let Some(oldest) = today.checked_sub_days(Days::new(DAYS_KEPT)) else { return Ok(()) };
     for name in there(database).await?.iter().filter(|name| day_of(name).is_some_and(|day| day < oldest)) {
@@ -52,6 +51,11 @@ async fn tidy(database: &PgPool, today: NaiveDate) -> Result<(), sqlx::Error> {
         tracing::info!(name, "a day of chat was old enough to be dropped");
     }
     Ok(())
+}
+
+/// By PostgreSQL's clock.
+async fn today(database: &PgPool) -> Result<NaiveDate, sqlx::Error> {
+    sqlx::query_scalar("select (now() at time zone 'utc')::date").fetch_one(database).await
 }
 
 /// The names of all partitions. Waits for nobody who has the table.
@@ -64,7 +68,7 @@ async fn there(database: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     .await
 }
 
-/// Those that are missing: today's first, and yesterday's too, because a replica's clock may be behind.
+/// Those that are missing: today's first, and yesterday's too, because a replica's clock, which messages have their times from, may be behind.
 async fn make_coming(database: &PgPool, today: NaiveDate) -> Result<(), sqlx::Error> {
     let there = there(database).await?;
     let days = today.iter_days().take(DAYS_MADE).chain(today.pred_opt());

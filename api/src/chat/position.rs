@@ -15,9 +15,17 @@ pub(crate) struct Position {
 }
 
 impl Position {
+    /// Epochs stay below: half of what every program reads exactly in JSON, and thousands of years from any clock, however wrong.
+    pub(crate) const MOST_EPOCH: i64 = 1 << 52;
+
     /// Before the first event of an epoch.
     pub(crate) fn beginning(epoch: i64) -> Self {
         Self { epoch, offset: 0 }
+    }
+
+    /// Behind all that an epoch can have.
+    pub(crate) fn end(epoch: i64) -> Self {
+        Self { epoch, offset: i64::MAX }
     }
 
     pub(crate) fn next(self) -> Self {

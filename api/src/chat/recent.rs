@@ -18,6 +18,8 @@ pub(super) struct Recent {
     events: VecDeque<Heard>,
     /// The oldest first.
     lines: VecDeque<Line>,
+    /// Lines may be missing that history has: some were taken back, or never heard.
+    thin: bool,
 }
 
 /// An event, and when it came here.
@@ -45,6 +47,8 @@ pub(super) enum Taken {
     Known,
     /// Something lies between, which is not known here.
     Gap,
+    /// The log has lost its end, and gives positions to other events: it is to begin another epoch.
+    Reused,
 }
 
 impl Recent {
@@ -53,8 +57,8 @@ impl Recent {
         let events = recent.events.into_iter().map(|event| Heard::new(event, now)).collect();
         let last = recent.last;
         let is_heard = |line: &Line| line.said.position.epoch == last.epoch && line.said.position > last;
-        let lines = latest.into_iter().rev().filter(|line| !is_heard(line)).collect();
-        Self { last, events, lines }
+        let lines: VecDeque<Line> = latest.into_iter().rev().filter(|line| !is_heard(line)).collect();
+        Self { last, events, lines, thin: false }
     }
 
     pub(super) fn last(&self) -> Position {
@@ -64,7 +68,7 @@ impl Recent {
     /// Takes an event that was heard.
     pub(super) fn hear(&mut self, event: Event, now: Instant) -> Taken {
         if event.position.epoch == self.last.epoch && event.position <= self.last {
-            return Taken::Known;
+            return if self.has_another(&event) { Taken::Reused } else { Taken::Known };
         }
         if event.position != self.last.next() {
             return Taken::Gap;
@@ -75,6 +79,10 @@ impl Recent {
 
     /// Takes a look at the log, after a gap.
     pub(super) fn catch_up(&mut self, seen: RecentEvents, now: Instant) -> Taken {
+        let is_behind = seen.last.epoch == self.last.epoch && seen.last < self.last;
+        if is_behind || seen.events.iter().any(|event| self.has_another(event)) {
+            return Taken::Reused;
+        }
         if seen.last == self.last {
             return Taken::Known;
         }
@@ -91,6 +99,7 @@ impl Recent {
             // What was said before it does not come right before what is known now.
             self.lines.clear();
         }
+        self.thin = true;
         self.last = seen.last;
         self.events = seen.events.iter().map(|event| Heard::new(event.clone(), now)).collect();
         // What was said in another epoch belongs to the room all the same.
@@ -98,6 +107,13 @@ impl Recent {
             self.remember(event);
         }
         Taken::Gap
+    }
+
+    /// Whether another message is known to have this one's position.
+    fn has_another(&self, event: &Event) -> bool {
+        let known = self.events.iter().find(|heard| heard.event.position == event.position);
+        let known = known.and_then(|heard| heard.said);
+        known.zip(Said::of(event)).is_some_and(|(known, said)| known.id != said.id)
     }
 
     /// What came after `since`; none when that is not known here.
@@ -114,6 +130,23 @@ impl Recent {
     /// The last messages, the oldest first.
     pub(super) fn lines(&self) -> Vec<Line> {
         self.lines.iter().cloned().collect()
+    }
+
+    /// Whether newcomers would see fewer lines than there are.
+    pub(super) fn is_thin(&self) -> bool {
+        self.thin && self.lines.len() < LINES
+    }
+
+    /// Takes the last messages (the latest first) from a look at history, of which those that came after what was heard here are still
+    /// to be heard.
+    pub(super) fn refill(&mut self, latest: Vec<Line>) {
+        let removals: Vec<Removal> =
+            self.events.iter().filter_map(|heard| Removal::of(&heard.event)).collect();
+        let last = self.last;
+        let is_heard = |line: &Line| line.said.position.epoch == last.epoch && line.said.position > last;
+        let is_removed = |line: &Line| removals.iter().any(|removal| removal.takes(&line.said));
+        self.lines = latest.into_iter().rev().filter(|line| !is_heard(line) && !is_removed(line)).collect();
+        self.thin = false;
     }
 
     /// Lets go of what came too long ago to be told again; to be called every few seconds.
@@ -141,7 +174,9 @@ impl Recent {
                 self.lines.pop_front();
             }
         } else if let Some(removal) = Removal::of(event) {
+            let before = self.lines.len();
             self.lines.retain(|line| !removal.takes(&line.said));
+            self.thin |= self.lines.len() < before;
             self.take_back(removal);
         }
     }
@@ -214,6 +249,21 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_lost_its_end_is_noticed_by_where_it_is_and_by_what_it_says_again() {
+        let mut recent = Recent::new(seen(1, 1..=10), Vec::new(), now());
+        assert_eq!(recent.catch_up(seen(1, 1..=8), now()), Taken::Reused, "behind");
+        let mut again = said(1, 9);
+        again.frame =
+            again.frame.replace(&Uuid::from_u128(9).to_string(), &Uuid::from_u128(99).to_string()).into();
+        assert_eq!(recent.hear(again.clone(), now()), Taken::Reused);
+        let mut other = seen(1, 1..=12);
+        other.events[8] = again;
+        assert_eq!(recent.catch_up(other, now()), Taken::Reused, "though it has gone on since");
+        assert_eq!(recent.catch_up(seen(2, 1..=1), now()), Taken::Gap);
+        assert_eq!(recent.last(), Position { epoch: 2, offset: 1 });
+    }
+
+    #[test]
     fn whoever_comes_back_gets_what_was_missed_or_is_told_that_it_is_not_known() {
         let recent = Recent::new(seen(7, 10..=12), Vec::new(), now());
         let after = |epoch, offset| recent.after(Position { epoch, offset });
@@ -244,6 +294,23 @@ mod tests {
         recent.hear(Event::new(Kind::UserBanned, Position { epoch: 1, offset: 62 }, &ban), now());
         let lines: Vec<u128> = recent.lines().iter().map(|line| line.said.id.as_u128()).collect();
         assert_eq!(lines, [20, 30, 40, 50, 60]);
+    }
+
+    #[test]
+    fn what_removals_took_is_filled_up_from_history_without_what_is_still_to_be_heard() {
+        let line = |offset| Line::of(&said(1, offset)).unwrap();
+        let latest = (11..=60).rev().map(line).collect();
+        let mut recent = Recent::new(seen(1, 58..=60), latest, now());
+        assert!(!recent.is_thin());
+        let ban = fields_of_ban(StreamId(Uuid::nil()), author(1), "bob", None);
+        recent.hear(Event::new(Kind::UserBanned, Position { epoch: 1, offset: 61 }, &ban), now());
+        assert_eq!(recent.lines().len(), 5);
+        assert!(recent.is_thin());
+        // History knows of no ban yet, and of a message that comes here later.
+        recent.refill([line(70), line(60), line(59), line(10)].to_vec());
+        let offsets: Vec<i64> = recent.lines().iter().map(|line| line.said.position.offset).collect();
+        assert_eq!(offsets, [10, 60]);
+        assert!(!recent.is_thin(), "there is no more in history");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use caudal_livestream::StreamId;
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::ChatError;
 use super::draft::Event;
@@ -45,7 +45,8 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
             return;
         }
     };
-    let mut room = Room { hub, stream, recent, members: Vec::new(), viewers: None, behind: false };
+    let mut room =
+        Room { hub, stream, recent, members: Vec::new(), viewers: None, behind: false, refilled: None };
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alone_since = Instant::now();
@@ -57,7 +58,7 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
                 None => return,
             },
             command = queue.recv() => match command {
-                Some(command) => room.admit(command),
+                Some(command) => room.admit(command).await,
                 None => return,
             },
             _ = ticks.tick() => {
@@ -69,7 +70,7 @@ pub(super) async fn run(hub: Weak<Inner>, stream: StreamId, mut queue: mpsc::Rec
                     return;
                 }
                 if room.behind {
-                    room.catch_up().await;
+                    room.catch_up(room.recent.last()).await;
                 }
                 room.count();
             }
@@ -84,7 +85,7 @@ async fn open(hub: &Inner, stream: StreamId) -> Result<(Subscription, Recent), C
         ChatError::Unavailable
     })?;
     // One look for both: what comes after it is heard, and is new then.
-    let mut recent = hub.log.open(stream).await?;
+    let mut recent = hub.log.open(stream, None).await?;
     let (latest, removed) = history::beside(&recent.events, &hub.database, stream, None, LINES).await?;
     take_back_marked(&mut recent.events, &removed);
     Ok((subscription, Recent::new(recent, latest, Instant::now())))
@@ -99,6 +100,8 @@ struct Room {
     viewers: Option<u32>,
     /// The log could not be asked after a gap.
     behind: bool,
+    /// When history was read last for newcomers.
+    refilled: Option<Instant>,
 }
 
 impl Room {
@@ -114,28 +117,31 @@ impl Room {
                 match self.recent.hear(event, Instant::now()) {
                     Taken::New(events) => self.tell_all(&events),
                     Taken::Known => {}
-                    Taken::Gap => self.catch_up().await,
+                    Taken::Gap => self.catch_up(self.recent.last()).await,
+                    Taken::Reused => self.catch_up(Position::end(self.recent.last().epoch)).await,
                 }
             }
-            Heard::Lagged(_) | Heard::Back => self.catch_up().await,
+            Heard::Lagged(_) | Heard::Back => self.catch_up(self.recent.last()).await,
             Heard::Lost => {}
         }
     }
 
-    /// Asks the log for what was missed.
-    async fn catch_up(&mut self) {
+    /// Asks the log, which is `known` to have come so far, for what was missed.
+    async fn catch_up(&mut self, known: Position) {
         let Some(hub) = self.hub.upgrade() else { return };
-        match hub.log.open(self.stream).await {
-            Ok(seen) => {
-                self.behind = false;
-                match self.recent.catch_up(seen, Instant::now()) {
-                    Taken::New(events) => self.tell_all(&events),
-                    Taken::Known => {}
-                    Taken::Gap => self.tell(&self.resync()),
-                }
+        let mut known = known;
+        // Twice where the log says things again that it has forgotten: then it begins another epoch.
+        for _ in 0..2 {
+            let Ok(seen) = hub.log.open(self.stream, Some(known)).await else { break };
+            self.behind = false;
+            match self.recent.catch_up(seen, Instant::now()) {
+                Taken::New(events) => return self.tell_all(&events),
+                Taken::Known => return,
+                Taken::Gap => return self.tell(&self.resync()),
+                Taken::Reused => known = Position::end(known.epoch),
             }
-            Err(_) => self.behind = true,
         }
+        self.behind = true;
     }
 
     /// That something was missed which cannot be told any more: clients read the history anew.
@@ -145,7 +151,7 @@ impl Room {
         json!({ "event": "resync", "data": data }).to_string().into()
     }
 
-    fn admit(&mut self, Command { since, member, answer }: Command) {
+    async fn admit(&mut self, Command { since, member, answer }: Command) {
         let viewers = self.hub.upgrade().map_or(0, |hub| hub.audience.viewers(self.stream));
         if self.viewers != Some(viewers) {
             // The next look tells everybody, also when it finds what they were told last: this one was told something else.
@@ -153,6 +159,9 @@ impl Room {
         }
         let missed = since.and_then(|since| self.recent.after(since));
         let recovered = missed.is_some();
+        if !recovered && self.recent.is_thin() {
+            self.refill().await;
+        }
         let joined = Joined {
             last: self.recent.last(),
             recovered,
@@ -166,6 +175,22 @@ impl Room {
             && answer.send(Ok(joined)).is_ok()
         {
             self.members.push(member);
+        }
+    }
+
+    /// Reads what newcomers are shown anew, after removals have taken some of it. Where history does not answer they get what is left.
+    async fn refill(&mut self) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        if self.refilled.is_some_and(|last| last.elapsed() < REFILL) {
+            return;
+        }
+        self.refilled = Some(Instant::now());
+        let read = async {
+            let recent = hub.log.recent(self.stream).await?;
+            history::beside(&recent, &hub.database, self.stream, None, LINES).await
+        };
+        if let Ok(Ok((latest, _))) = timeout(PATIENCE, read).await {
+            self.recent.refill(latest);
         }
     }
 
@@ -206,3 +231,7 @@ impl Room {
 const LOOK: Duration = Duration::from_secs(5);
 /// A room without anybody is kept so long: people come back from a reload.
 const ALONE: Duration = Duration::from_secs(60);
+/// Between two looks at history for newcomers: while a raid is cleaned up each removal would make another one.
+const REFILL: Duration = Duration::from_millis(500);
+/// For history to answer: everybody in the room waits meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -37,7 +37,7 @@ async fn accept(chat: &Chat, author: &Author, saying: Saying<'_>) -> Result<Even
     let text = ChatText::new(saying.text)?;
     let client_id = saying.client_id.filter(|name| !name.is_empty());
     if client_id.is_some_and(|name| name.len() > LONGEST_NAME) {
-        return Err(ChatError::TooLong);
+        return Err(ChatError::NameTooLong);
     }
     let rules = chat.hub.rules().of(saying.stream).await?;
     let admitted = admit(chat, &rules, author, text.as_str()).await?;
@@ -145,7 +145,7 @@ fn unavailable(error: sqlx::Error) -> ChatError {
 }
 
 /// As long as a UUID in any spelling, and then some.
-const LONGEST_NAME: usize = 64;
+pub(super) const LONGEST_NAME: usize = 64;
 /// Messages stay in Redis alone for a fifth of a second.
 const PAUSE: Duration = Duration::from_millis(100);
 const TRIES: usize = 20;

@@ -84,6 +84,11 @@ pub(super) fn is_refused_for_good(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| is_for_good(&code))
 }
 
+/// Whether there is no partition for a row's day: it has its time from a replica whose clock is wrong, or the day is still to be made.
+pub(super) fn has_no_day(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("23514"))
+}
+
 /// By SQLSTATE: a violated foreign key, and data exceptions.
 fn is_for_good(code: &str) -> bool {
     code == "23503" || code.starts_with("22")
@@ -122,6 +127,18 @@ pub(super) async fn before(
         Line::new(Said::new(row.id, author.id, stream, position), &fields)
     });
     Ok(lines.collect())
+}
+
+/// The highest epoch that a room has messages of; zero where there is none. What no clock says is passed over: an epoch above it could not
+/// be written in JSON.
+pub(super) async fn highest_epoch(database: &PgPool, stream: StreamId) -> Result<i64, sqlx::Error> {
+    let highest = sqlx::query_scalar!(
+        r#"select epoch from chat_messages where stream_id = $1 and epoch < $2
+           order by epoch desc, sequence desc limit 1"#,
+        stream.0,
+        Position::MOST_EPOCH
+    );
+    Ok(highest.fetch_optional(database).await?.unwrap_or(0))
 }
 
 /// Which of these messages are marked as removed.

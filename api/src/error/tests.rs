@@ -87,16 +87,17 @@ fn number(error: &Error) -> usize {
         Error::Picture(PictureError::NoStorage) => 74,
         Error::Picture(PictureError::Busy) => 75,
         Error::Picture(PictureError::StorageAway) => 76,
+        Error::Chat(ChatError::NameTooLong) => 77,
     }
 }
 
-const VARIANTS: usize = 77;
+const VARIANTS: usize = 78;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 81] = [
+    let cases: [(Error, u16, &str, &str); 82] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -187,6 +188,7 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
         (ChatError::Ended.into(), 409, "ended", "the stream has ended, and its chat with it"),
         (ChatError::Empty.into(), 422, "invalid", "say something"),
         (ChatError::TooLong.into(), 422, "invalid", "a message has 500 characters at most"),
+        (ChatError::NameTooLong.into(), 422, "invalid", "clientMsgId has 64 bytes at most"),
         (
             ChatError::Treacherous.into(),
             422,

@@ -19,6 +19,7 @@ use super::perform::{Outcome, perform};
 use super::queue::{self, Claimed};
 use super::turns::{Turn, Turns};
 use crate::app::App;
+use crate::database::within;
 use crate::error::Error;
 use crate::notifications;
 use crate::start_error::StartError;
@@ -99,7 +100,7 @@ async fn run_lane(
             });
         }
         if !surplus.is_empty() {
-            match queue::give_back(database, &surplus).await {
+            match within(LONGEST, queue::give_back(database, &surplus)).await {
                 // Their hosts are busy now, so the next look finds others.
                 Ok(()) => continue,
                 Err(error) => {
@@ -125,7 +126,10 @@ async fn claim(
     room: usize,
     busy: &[String],
 ) -> Result<Vec<Claimed>, sqlx::Error> {
-    if room == 0 { Ok(Vec::new()) } else { queue::claim(database, lane, room, busy).await }
+    if room == 0 {
+        return Ok(Vec::new());
+    }
+    within(LONGEST, queue::claim(database, lane, room, busy)).await
 }
 
 /// Which jobs have a place at the host that they ask, and which have none.
@@ -154,17 +158,26 @@ async fn see_to(app: &App, metrics: &JobMetrics, job: &Claimed) {
     };
     let done = matches!(outcome, Ok(Outcome::Done | Outcome::Next(_)));
     metrics.ended(&job.topic, if done { "done" } else { "failed" });
-    let settled = match outcome {
-        Ok(outcome) => queue::settle(database, job, &outcome).await,
-        Err(reason) => {
-            tracing::warn!(%reason, job = %job.id, topic = job.topic, attempts = job.attempts, "a job failed");
-            let pause = pause(u32::try_from(job.attempts).unwrap_or(1), rand::random());
-            queue::fail(database, job, &reason, pause).await.map_err(Error::from)
-        }
-    };
+    if let Err(reason) = &outcome {
+        tracing::warn!(%reason, job = %job.id, topic = job.topic, attempts = job.attempts, "a job failed");
+    }
+    let settled = settle(database, job, outcome).await;
     if let Err(error) = settled {
         tracing::warn!(%error, job = %job.id, "what came of a job cannot be written; it is done again");
     }
+}
+
+async fn settle(database: &PgPool, job: &Claimed, outcome: Result<Outcome, String>) -> Result<(), Error> {
+    let written = async {
+        match outcome {
+            Ok(outcome) => queue::settle(database, job, &outcome).await,
+            Err(reason) => {
+                let pause = pause(u32::try_from(job.attempts).unwrap_or(1), rand::random());
+                Ok(queue::fail(database, job, &reason, pause).await?)
+            }
+        }
+    };
+    within(LONGEST, written).await
 }
 
 /// Wakes the lanes when somebody commits a job, anywhere. Without it they look by themselves, a second later at most.
@@ -193,15 +206,7 @@ async fn keep(database: &PgPool, metrics: &JobMetrics) {
     loop {
         ticks.tick().await;
         let sweep = swept.is_none_or(|last| last.elapsed() >= SWEEP_EVERY);
-        let kept = async {
-            queue::bury(database).await?;
-            if sweep {
-                queue::sweep(database).await?;
-                notifications::sweep(database).await?;
-            }
-            metrics.look(database).await
-        };
-        match kept.await {
+        match tidy(database, metrics, sweep).await {
             Ok(()) if sweep => swept = Some(Instant::now()),
             Ok(()) => {}
             Err(error) => tracing::debug!(%error, "jobs cannot be counted just now"),
@@ -209,11 +214,57 @@ async fn keep(database: &PgPool, metrics: &JobMetrics) {
     }
 }
 
+async fn tidy(database: &PgPool, metrics: &JobMetrics, sweep: bool) -> Result<(), sqlx::Error> {
+    let tidied = async {
+        queue::bury(database).await?;
+        if sweep {
+            queue::sweep(database).await?;
+            notifications::sweep(database).await?;
+        }
+        metrics.look(database).await
+    };
+    within(LONGEST_SWEEP, tidied).await
+}
+
 /// For one job. What is longer is made of several.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// For PostgreSQL to give jobs, and to take what came of one: twice that and a job's own time is less than a lease.
+const LONGEST: Duration = Duration::from_secs(10);
+/// For it to count, and to forget what is old.
+const LONGEST_SWEEP: Duration = Duration::from_secs(60);
 /// Between two looks when nobody wakes.
 const LOOK: Duration = Duration::from_secs(1);
 /// For jobs that are under way when the process is to end.
 const GOODBYE: Duration = Duration::from_secs(5);
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_says_nothing_holds_nobody_up() {
+        // Takes connections, and never says a word.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://ana@{}/caudal", silent.local_addr().unwrap());
+        let options = PgPoolOptions::new().acquire_timeout(Duration::from_secs(1_000));
+        let database = options.connect_lazy(&url).unwrap();
+        let metrics = JobMetrics::register(&Registry::new()).unwrap();
+        let job = Claimed {
+            id: Uuid::nil(),
+            topic: String::new(),
+            payload: Value::Null,
+            attempts: 1,
+            target: None,
+        };
+        let began = Instant::now();
+        assert!(claim(&database, Lane::ALL[0], 1, &[]).await.is_err());
+        assert!(settle(&database, &job, Ok(Outcome::Done)).await.is_err());
+        assert!(settle(&database, &job, Err("it failed".to_owned())).await.is_err());
+        assert!(tidy(&database, &metrics, true).await.is_err());
+        assert!(began.elapsed() < Duration::from_secs(100), "{:?}", began.elapsed());
+    }
+}

@@ -5,6 +5,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::json::words_of;
+
 /// What a client sends.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Frame<R> {
@@ -15,7 +17,7 @@ pub(crate) struct Frame<R> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`id` is to be a number or a text")]
 pub(crate) enum Id {
     Number(u64),
     Text(String),
@@ -29,8 +31,7 @@ pub(crate) fn read<R: DeserializeOwned>(text: &str) -> Result<Frame<R>, (Option<
             id: Option<Id>,
         }
         let id = serde_json::from_str(text).ok().and_then(|Named { id }| id);
-        let words = error.to_string();
-        (id, words.split(" at line ").next().unwrap_or(&words).to_owned())
+        (id, words_of(&error))
     })
 }
 

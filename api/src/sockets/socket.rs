@@ -57,7 +57,12 @@ impl Socket {
                         self.heard_at = Instant::now();
                         return Some(message);
                     }
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                    // A frame above the limit, or none of WebSocket's; where the connection broke nobody reads this.
+                    Some(Err(_)) => {
+                        self.farewell = Some((NOT_UNDERSTOOD, "a frame that is too large, or is none"));
+                        return None;
+                    }
+                    Some(Ok(Message::Close(_))) | None => return None,
                 },
                 () = sleep_until(self.heard_at + SILENCE) => return None,
                 _ = self.pings.tick() => self.send(Message::Ping(Bytes::new())).await.ok()?,
@@ -102,6 +107,8 @@ async fn deliver(inner: &mut WebSocket, message: Message) -> Result<(), Gone> {
     sent.map_err(|_| Gone)
 }
 
+/// In docs/realtime.md.
+pub(super) const NOT_UNDERSTOOD: u16 = 4400;
 /// Proxies close connections on which nothing moves for a minute or less.
 const PING_EVERY: Duration = Duration::from_secs(25);
 /// Two pings without an answer.

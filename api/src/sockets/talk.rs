@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
 use super::frame::{self, Frame};
-use super::socket::Socket;
+use super::socket::{NOT_UNDERSTOOD, Socket};
 use crate::chat::{Answer, Lost};
 use crate::departures;
 use crate::limits::gcra::{FullAt, Quota};
@@ -73,6 +73,5 @@ pub(crate) const MAX_FRAME: usize = 8 * 1024;
 pub(crate) const FRAMES: u32 = 60;
 pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 /// Close codes, in docs/realtime.md.
-const NOT_UNDERSTOOD: u16 = 4400;
 const TOO_SLOW: u16 = 4408;
 const TOO_MANY: u16 = 4429;

@@ -46,6 +46,9 @@ async fn what_cannot_be_an_account_is_refused_field_by_field() {
         ("username", json!("ana maria"), "invalid"),
         ("username", json!("аna"), "invalid"),
         ("email", json!("ana"), "invalid"),
+        // What no mail can be sent to.
+        ("email", json!(".ana@example.test"), "invalid"),
+        ("email", json!("a..na@example.test"), "invalid"),
         ("password", json!("seven77"), "too_short"),
         ("password", json!("x".repeat(129)), "too_long"),
         ("password", json!(12_345_678), "wrong_shape"),

@@ -215,6 +215,20 @@ async fn refuses(api: &Running) {
             "{event} {data}: {answer}"
         );
     }
+    // In the words of the wire.
+    let someone = Uuid::now_v7();
+    for (event, data, words) in [
+        (
+            "send_message",
+            json!({ "message": "x", "clientMsgId": "x".repeat(65) }),
+            "clientMsgId has 64 bytes at most",
+        ),
+        ("send_message", json!(7), "invalid type: integer `7`, expected an object"),
+        ("timeout_user", json!({ "userId": someone, "durationSeconds": 0 }), "durationSeconds: lower than 1"),
+    ] {
+        let answer = peer.ask(event, data.clone()).await;
+        assert_eq!(answer["detail"], words, "{event} {data}: {answer}");
+    }
     peer.say("hola").await;
     let refused = peer.ask("send_message", json!({ "message": "hola" })).await;
     assert_eq!(refused["code"], "repeated");

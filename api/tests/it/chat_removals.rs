@@ -91,3 +91,33 @@ async fn a_removal_that_the_room_was_not_told_of_holds_and_the_next_try_tells_it
         api.database.says("select count(*) = 1 from moderation_actions").await;
     }
 }
+
+#[tokio::test]
+async fn after_a_raid_newcomers_see_the_last_fifty_that_remain() {
+    for redis in [None, Some(RedisServer::start())] {
+        let url = redis.as_ref().map(RedisServer::url);
+        let api = Running::start_with(|config| config.redis_url = url.map(Into::into)).await;
+        let (ana, eve) = (api.register("ana").await, api.register("eve").await);
+        let stream = ana.goes_live().await;
+        api.database
+            .execute(
+                "insert into chat_messages (id, stream_id, user_id, message, created_at, epoch, sequence)
+                 select gen_random_uuid(), s.id, u.id, u.username || ' ' || n, now(), 1, n
+                 from streams s, generate_series(1, 110) n
+                 join users u on u.username = case when n <= 60 then 'ana' else 'eve' end",
+            )
+            .await;
+        let texts = |joined: &Value| {
+            let lines = joined["messages"].as_array().unwrap();
+            lines.iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let by = |name, from, to| (from..=to).map(|n| format!("{name} {n}")).collect::<Vec<_>>();
+        let (mut peer, joined) = Peer::join(&api, stream).await;
+        assert_eq!(texts(&joined), by("eve", 61, 110));
+        let ban = ana.request(Method::PUT, &format!("/api/chat/{stream}/bans/{}", eve.id));
+        assert_eq!(send(ban.json(&json!({ "durationSeconds": 60 }))).await.status, 204);
+        peer.hear("user_banned").await;
+        let (_newcomer, joined) = Peer::join(&api, stream).await;
+        assert_eq!(texts(&joined), by("ana", 11, 60));
+    }
+}

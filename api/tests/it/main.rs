@@ -23,6 +23,7 @@ mod categories;
 mod chat;
 mod chat_closed;
 mod chat_days;
+mod chat_epochs;
 mod chat_removals;
 mod contract;
 mod conventions;

@@ -264,6 +264,12 @@ async fn a_message_that_is_too_large_ends_the_conversation_and_nothing_else() {
     running.until_left(1).await;
     other.send(vec![1; 60 * 1024].into()).await.unwrap();
     assert_eq!(soon(other.next()).await.unwrap().unwrap(), vec![1; 60 * 1024].into());
+    // And the peer is told why, where it reads on.
+    other.send(vec![0; 65 * 1024].into()).await.unwrap();
+    let closed = soon(other.next()).await.unwrap().unwrap();
+    let tungstenite::Message::Close(Some(frame)) = closed else { panic!("{closed:?}") };
+    assert_eq!(u16::from(frame.code), 4400, "{frame}");
+    assert!(frame.reason.contains("too large"), "{frame}");
     drop(other);
     running.until_left(0).await;
     running.stop().await;

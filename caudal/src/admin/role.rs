@@ -4,26 +4,30 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use caudal_api::WantedRole;
-use caudal_service::secret;
+use secrecy::SecretString;
 
 use super::message::{Answer, Request};
 use super::{ask, target, words};
 use crate::settings::Faults;
 
-/// Makes the person called `name` an admin, or takes that away. `data` is the data folder, where it is needed.
+/// Makes the person called `name` an admin, or takes that away, in `database` where it is at hand, and says which one that was. `data` is
+/// the data folder, where it is needed.
 ///
 /// # Errors
 /// [`Faults`] when `name` is no username, or the settings lead nowhere.
 pub async fn set(
     name: &OsStr,
     admin: bool,
+    database: Option<SecretString>,
     data: impl FnOnce() -> Result<PathBuf, Faults>,
 ) -> Result<Result<String, String>, Faults> {
     let name = username(name)?;
-    let url = secret::read("DATABASE_URL").map_err(|error| Faults(vec![error.to_string()]))?;
-    if let Some(url) = url {
+    if let Some(url) = database {
         let wanted = if admin { WantedRole::Admin } else { WantedRole::User };
-        return Ok(caudal_api::set_role_by_name(&url, name, wanted).await);
+        let told = caudal_api::set_role_by_name(&url, name, wanted).await;
+        let Some(shown) = caudal_api::shown_database(&url) else { return Ok(told) };
+        let add = |words: String| format!("{words}\n(DATABASE_URL: the database {shown})");
+        return Ok(told.map(add).map_err(add));
     }
     let request = Request::SetRole { name: name.to_owned(), admin };
     Ok(match ask(&data()?, &request).await {

@@ -91,6 +91,11 @@ impl Given {
         self.by.contains_key(name)
     }
 
+    /// Whether it was given by a flag of this command line.
+    pub fn by_flag(&self, name: &str) -> bool {
+        matches!(self.by.get(name), Some(Origin::Flag(_)))
+    }
+
     /// Whether what somebody gave for it cannot be used: its value is the default, which nobody chose.
     pub fn is_unusable(&self, name: &str) -> bool {
         self.unusable.contains(name)

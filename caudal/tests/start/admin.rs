@@ -84,6 +84,23 @@ fn what_is_no_username_becomes_no_admin_and_a_database_at_hand_is_asked_first() 
 }
 
 #[test]
+fn a_data_folder_by_flag_wins_over_a_database_in_the_environment_and_a_database_is_named() {
+    let url = "postgresql://me:hunter2@127.0.0.1:1/others";
+    for command in ["make-admin", "reset-password"] {
+        let start = Start::admin(command).flag("ana").with("DATABASE_URL", url);
+        let elsewhere = start.folder.path().join("elsewhere");
+        let flag = format!("--data-dir={}", elsewhere.display());
+        let ended = start.with("CAUDAL_PUBLIC_API_URL", "https://live.example").flag(&flag).end();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("there is no data folder"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("127.0.0.1"), "{}", ended.stderr);
+    }
+    let ended = Start::admin("make-admin").flag("ana").with("DATABASE_URL", url).end();
+    assert!(ended.stderr.contains("the database others at 127.0.0.1:1"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_link_to_a_new_password_is_asked_of_the_database_where_both_it_and_the_pages_are_known() {
     let reset = || {
         Start::admin("reset-password")

@@ -1,6 +1,7 @@
 //! Takes messages from Redis to PostgreSQL. Replicas share the work (a consumer group), and what one has taken and not finished
 //! another takes over.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use redis::streams::{StreamAutoClaimReply, StreamId as Entry, StreamInfoConsumersReply, StreamReadReply};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::redis::{PERSIST, Row};
 use crate::chat::position::Position;
 use crate::chat::store::{self, KeptRow};
+use crate::database::within;
 use crate::redis_store::RedisStore;
 
 /// Works until `shutdown`; what it has not finished then is the next one's.
@@ -52,11 +54,11 @@ pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: Cancell
         let pause = match taken {
             Ok(entries) if entries.is_empty() => EMPTY,
             Ok(entries) => {
-                if !keep(&database, &entries, &shutdown).await {
+                let Some(early) = keep(&database, &entries, &shutdown).await else {
                     // Not acknowledged: read anew from what this one has taken, by whoever comes first.
                     return;
-                }
-                match done(&mut connection, &entries).await {
+                };
+                match done(&mut connection, &entries, &early).await {
                     Ok(()) => continue,
                     Err(error) => {
                         tracing::debug!(%error, "written messages are not acknowledged yet");
@@ -109,53 +111,73 @@ async fn forget_idle(connection: &mut Connection, me: &str) -> RedisResult<()> {
     Ok(())
 }
 
-/// Until PostgreSQL has them, however long it does not take them. False when the process ends first.
-async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken) -> bool {
-    let rows: Vec<KeptRow> = entries.iter().filter_map(row).collect();
+/// Until PostgreSQL has them, however long it does not take them; but for those that are returned, for which it has no day yet. None
+/// when the process ends first.
+async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken) -> Option<HashSet<Uuid>> {
+    let rows: Vec<KeptRow> = entries.iter().filter_map(row_or_nothing).collect();
     let mut said = false;
     loop {
         let error = match insert(database, &rows).await {
-            Ok(()) => return true,
-            Err(error) if store::is_refused_for_good(&error) => {
+            Ok(()) => return Some(HashSet::new()),
+            Err(error) if store::is_refused_for_good(&error) || store::has_no_day(&error) => {
                 tracing::warn!(%error, "messages are not accepted together; each is tried alone");
                 match one_by_one(database, &rows).await {
-                    Ok(()) => return true,
+                    Ok(early) => return Some(early),
                     Err(error) => error,
                 }
             }
             Err(error) => error,
         };
-        // A server that was just promoted, a deadlock, a day without its table: all of them pass, or somebody mends them.
+        // A server that was just promoted, a deadlock, a table that is away: all of them pass, or somebody mends them.
         if !std::mem::replace(&mut said, true) {
             tracing::warn!(%error, "messages wait in Redis for PostgreSQL");
         }
-        if shutdown.run_until_cancelled(tokio::time::sleep(AWAY)).await.is_none() {
-            return false;
-        }
+        shutdown.run_until_cancelled(tokio::time::sleep(AWAY)).await?;
     }
 }
 
 async fn insert(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
-    store::insert_rows(database, rows).await?;
-    store::hide_banned(database, rows).await
+    let written = async {
+        store::insert_rows(database, rows).await?;
+        store::hide_banned(database, rows).await
+    };
+    within(LONGEST, written).await
 }
 
 /// Loses what PostgreSQL will never take, such as a message of somebody whom a restored backup does not know: otherwise all
-/// that come after it would wait for ever. The error of anything that may be taken later.
-async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
+/// that come after it would wait for ever. Returns what has no day yet, by its id: no day is made for it, because a clock that is wrong
+/// may name any day there is, and it waits in Redis while others pass it. The error of anything else that may be taken later.
+async fn one_by_one(database: &PgPool, rows: &[KeptRow]) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let mut early = HashSet::new();
     for row in rows {
         match insert(database, std::slice::from_ref(row)).await {
             Err(error) if store::is_refused_for_good(&error) => {
                 tracing::error!(%error, message = %row.id, "a message cannot be kept, and is dropped");
             }
+            Err(error) if store::has_no_day(&error) => {
+                early.insert(row.id);
+            }
             tried => tried?,
         }
     }
-    Ok(())
+    if !early.is_empty() {
+        tracing::warn!(
+            messages = early.len(),
+            "messages wait in Redis for a day that PostgreSQL has no table for; is the clock of a replica wrong?"
+        );
+    }
+    Ok(early)
 }
 
-async fn done(connection: &mut Connection, entries: &[Entry]) -> RedisResult<()> {
-    let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+/// Acknowledges them, but for those that came too early: they are taken again with what others have left.
+async fn done(connection: &mut Connection, entries: &[Entry], early: &HashSet<Uuid>) -> RedisResult<()> {
+    let is_early =
+        |entry: &&Entry| !early.is_empty() && row(entry).is_some_and(|row| early.contains(&row.id));
+    let ids: Vec<&str> =
+        entries.iter().filter(|entry| !is_early(entry)).map(|entry| entry.id.as_str()).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
     redis::pipe()
         .atomic()
         .xack(PERSIST, GROUP, &ids)
@@ -166,13 +188,17 @@ async fn done(connection: &mut Connection, entries: &[Entry]) -> RedisResult<()>
         .await
 }
 
-fn row(entry: &Entry) -> Option<KeptRow> {
-    let row: Option<Row> = entry.get::<String>("row").and_then(|row| serde_json::from_str(&row).ok());
-    let position = entry.get("epoch").zip(entry.get("offset"));
-    let Some((row, (epoch, offset))) = row.zip(position) else {
+fn row_or_nothing(entry: &Entry) -> Option<KeptRow> {
+    let row = row(entry);
+    if row.is_none() {
         tracing::error!(entry = entry.id, "what waits in Redis is no message, and is dropped");
-        return None;
-    };
+    }
+    row
+}
+
+fn row(entry: &Entry) -> Option<KeptRow> {
+    let row: Row = serde_json::from_str(&entry.get::<String>("row")?).ok()?;
+    let position = Position { epoch: entry.get("epoch")?, offset: entry.get("offset")? };
     Some(KeptRow {
         id: row.id,
         stream: row.stream,
@@ -180,7 +206,7 @@ fn row(entry: &Entry) -> Option<KeptRow> {
         message: row.message,
         reply_to: row.reply_to,
         badges: row.badges,
-        position: Position { epoch, offset },
+        position,
     })
 }
 
@@ -191,8 +217,25 @@ const BATCH: usize = 100;
 const EMPTY: Duration = Duration::from_millis(200);
 /// Between two tries at what is away.
 const AWAY: Duration = Duration::from_secs(1);
+/// For PostgreSQL to take a batch, before it is tried again.
+const LONGEST: Duration = Duration::from_secs(20);
 /// Longer than PostgreSQL takes for a batch; a replica that waits for PostgreSQL is overtaken, which does no harm.
 const ABANDONED: Duration = Duration::from_secs(30);
 const OTHERS_EVERY: Duration = Duration::from_secs(10);
 /// A replica that has not asked for so long is gone.
 const GONE: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_says_nothing_is_tried_again() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("postgres://ana@{}/caudal", silent.local_addr().unwrap());
+        let options = sqlx::postgres::PgPoolOptions::new().acquire_timeout(Duration::from_secs(1_000));
+        let began = tokio::time::Instant::now();
+        assert!(insert(&options.connect_lazy(&url).unwrap(), &[]).await.is_err());
+        assert!(began.elapsed() < ABANDONED, "{:?}", began.elapsed());
+    }
+}

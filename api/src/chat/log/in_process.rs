@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::writer::{self, Pending};
-use super::{KEPT, REMEMBERED, RecentEvents, RoomLog};
+use super::{KEPT, REMEMBERED, RecentEvents, RoomLog, highest_epoch};
 use crate::bus::Bus;
 use crate::chat::ChatError;
 use crate::chat::draft::{Draft, Event, Kind};
@@ -26,6 +26,8 @@ use crate::limits::gcra::FullAt;
 pub(crate) struct InProcessLog {
     rooms: Rooms,
     pending: mpsc::Sender<Pending>,
+    /// Where rooms' epochs are known that began before this process, or before the room was swept away.
+    database: PgPool,
     /// For `now`: a clock that is never set back.
     began: Instant,
 }
@@ -57,7 +59,7 @@ impl InProcessLog {
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (pending, queue) = mpsc::channel(WAITING);
         let rooms = Rooms::default();
-        let log = Self { rooms: rooms.clone(), pending, began: Instant::now() };
+        let log = Self { rooms: rooms.clone(), pending, database: database.clone(), began: Instant::now() };
         (log, writer::write(queue, rooms, database, bus, stop))
     }
 
@@ -66,7 +68,17 @@ impl InProcessLog {
         self.began.elapsed() + Duration::from_secs(3_600)
     }
 
+    /// Where a room's order has not begun, it does so now.
+    async fn begin(&self, stream: StreamId) -> Result<(), ChatError> {
+        if self.rooms.lock().contains_key(&stream) {
+            return Ok(());
+        }
+        let above = highest_epoch(&self.database, stream).await?;
+        self.rooms.begin(stream, above)
+    }
+
     async fn accept(&self, message: &Draft) -> Result<Event, ChatError> {
+        self.begin(message.stream).await?;
         let mut hasher = DefaultHasher::new();
         message.text.as_str().hash(&mut hasher);
         let words = hasher.finish();
@@ -119,11 +131,24 @@ impl RoomLog for InProcessLog {
     }
 
     fn tell(&self, stream: StreamId, kind: Kind, fields: String) -> BoxFuture<'_, Result<Event, ChatError>> {
-        self.write(Pending::other(stream, kind, fields)).boxed()
+        async move {
+            self.begin(stream).await?;
+            self.write(Pending::other(stream, kind, fields)).await
+        }
+        .boxed()
     }
 
-    fn open(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
-        ready(self.rooms.with(stream, |room| Ok(room.recent()))).boxed()
+    /// Nobody can know of more than this process does.
+    fn open(
+        &self,
+        stream: StreamId,
+        _known: Option<Position>,
+    ) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
+        async move {
+            self.begin(stream).await?;
+            self.rooms.with(stream, |room| Ok(room.recent()))
+        }
+        .boxed()
     }
 
     fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<Event>, ChatError>> {
@@ -145,17 +170,25 @@ impl RoomLog for InProcessLog {
 }
 
 impl Rooms {
-    /// Does something with a room, which begins with that, if not before.
+    /// Begins a room, in an epoch later than `above`, if nobody was faster.
+    fn begin(&self, stream: StreamId, above: i64) -> Result<(), ChatError> {
+        let mut rooms = self.lock();
+        if rooms.len() >= MOST_ROOMS && !rooms.contains_key(&stream) {
+            return Err(ChatError::Full);
+        }
+        rooms.entry(stream).or_insert_with(|| RoomState::new(above)).touched = Instant::now();
+        Ok(())
+    }
+
+    /// Does something with a room that has begun.
     pub(super) fn with<T>(
         &self,
         stream: StreamId,
         look: impl FnOnce(&mut RoomState) -> Result<T, ChatError>,
     ) -> Result<T, ChatError> {
         let mut rooms = self.lock();
-        if rooms.len() >= MOST_ROOMS && !rooms.contains_key(&stream) {
-            return Err(ChatError::Full);
-        }
-        let room = rooms.entry(stream).or_insert_with(RoomState::new);
+        // Swept away just now: whoever tries again begins it.
+        let room = rooms.get_mut(&stream).ok_or(ChatError::Unavailable)?;
         room.touched = Instant::now();
         look(room)
     }
@@ -166,9 +199,9 @@ impl Rooms {
 }
 
 impl RoomState {
-    fn new() -> Self {
+    fn new(above: i64) -> Self {
         Self {
-            last: Position::beginning(new_epoch(0)),
+            last: Position::beginning(new_epoch(above)),
             events: VecDeque::new(),
             talkers: HashMap::new(),
             pace: FullAt::default(),
@@ -257,8 +290,19 @@ mod tests {
         let stream = StreamId(Uuid::nil());
         assert_eq!(log.recent(stream).await, Ok(Vec::new()));
         assert!(log.rooms.lock().is_empty());
-        let opened = log.open(stream).await.unwrap();
-        assert_eq!(log.open(stream).await.unwrap().last, opened.last, "the order has begun");
+        assert_eq!(log.rooms.with(stream, |_| Ok(())), Err(ChatError::Unavailable));
+        log.rooms.begin(stream, 0).unwrap();
+        let opened = log.open(stream, None).await.unwrap();
+        assert_eq!(log.open(stream, None).await.unwrap().last, opened.last, "the order has begun");
+    }
+
+    #[test]
+    fn an_epoch_is_later_than_all_before_it_whatever_the_clock_says() {
+        let ahead = chrono::Utc::now().timestamp_millis() + 40 * 86_400_000;
+        let mut room = RoomState::new(ahead);
+        assert_eq!(room.last, Position::beginning(ahead + 1));
+        room.begin_anew();
+        assert_eq!(room.last, Position::beginning(ahead + 2));
     }
 
     #[test]
@@ -272,7 +316,7 @@ mod tests {
             reply_to: None,
             client_id: Some("1".into()),
         };
-        let mut room = RoomState::new();
+        let mut room = RoomState::new(0);
         room.trying.extend(message.try_name());
         let event = Event::new(Kind::NewMessage, room.last.next(), &message.fields());
         room.happened(&event, Some(&message));

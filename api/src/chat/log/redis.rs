@@ -12,9 +12,11 @@ use caudal_livestream::StreamId;
 use futures::future::{BoxFuture, FutureExt as _};
 use redis::{RedisError, Script};
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{KEPT, RecentEvents, RoomLog};
+use super::trouble::{Answered, Troubles};
+use super::{KEPT, RecentEvents, RoomLog, highest_epoch};
 use crate::chat::ChatError;
 use crate::chat::draft::{Draft, Event, Kind};
 use crate::chat::policy::{REMEMBERED, SaidLately, Unique};
@@ -24,17 +26,24 @@ use crate::redis_store::RedisStore;
 /// All rooms of all replicas.
 pub(crate) struct RedisLog {
     store: RedisStore,
+    /// Where rooms' epochs are known that Redis has forgotten.
+    database: PgPool,
     /// As the replicas' bus has it.
     prefix: String,
     say: Script,
     tell: Script,
     recent: Script,
+    troubles: Troubles,
 }
 
 /// What a look at a room does that has no order yet.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Absent {
-    Begins,
+    /// It begins above what history has; nothing happens as long as that is not said.
+    Begins {
+        above: Option<i64>,
+        known: Option<Position>,
+    },
     StaysSo,
 }
 
@@ -53,17 +62,38 @@ pub(super) struct Row {
 
 impl RedisLog {
     /// `prefix` stands before a topic in the name of its channel.
-    pub(crate) fn new(store: RedisStore, prefix: String) -> Self {
+    pub(crate) fn new(store: RedisStore, prefix: String, database: PgPool) -> Self {
         Self {
             store,
+            database,
             prefix,
-            say: Script::new(concat!(include_str!("keep.lua"), include_str!("say.lua"))),
-            tell: Script::new(concat!(include_str!("keep.lua"), include_str!("tell.lua"))),
-            recent: Script::new(include_str!("recent.lua")),
+            say: Script::new(concat!(
+                include_str!("begin.lua"),
+                include_str!("keep.lua"),
+                include_str!("say.lua")
+            )),
+            tell: Script::new(concat!(
+                include_str!("begin.lua"),
+                include_str!("keep.lua"),
+                include_str!("tell.lua")
+            )),
+            recent: Script::new(concat!(include_str!("begin.lua"), include_str!("recent.lua"))),
+            troubles: Troubles::default(),
         }
     }
 
     async fn accept(&self, message: &Draft) -> Result<Event, ChatError> {
+        match self.try_to_say(message, None).await? {
+            Some(event) => Ok(event),
+            None => {
+                let above = highest_epoch(&self.database, message.stream).await?;
+                self.try_to_say(message, Some(above)).await?.ok_or(ChatError::Unavailable)
+            }
+        }
+    }
+
+    /// None where the room's order has not begun, and is to begin above what history has.
+    async fn try_to_say(&self, message: &Draft, above: Option<i64>) -> Result<Option<Event>, ChatError> {
         let Draft { stream, author, client_id, .. } = message;
         let mut hasher = DefaultHasher::new();
         message.text.as_str().hash(&mut hasher);
@@ -108,32 +138,66 @@ impl RedisLog {
             .arg(micros(SaidLately::LATELY))
             .arg(SaidLately::MOST)
             .arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX))
-            .arg(EVENTS_MS);
-        let answer: Vec<String> =
-            call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+            .arg(EVENTS_MS)
+            .arg(or_empty(above));
+        let answer = call.invoke_async(&mut self.store.connection()).await;
+        let answer: Vec<String> = answer.map_err(|error| self.unavailable(&error))?;
         let mut answer = answer.iter().map(String::as_str);
         let (outcome, detail) = (answer.next().unwrap_or_default(), answer.next().unwrap_or_default());
         let wait = || Duration::from_micros(detail.parse().unwrap_or(1_000_000));
         match outcome {
-            "ok" => event(detail),
+            "ok" => {
+                self.troubles.answered(Answered::Event);
+                event(detail).map(Some)
+            }
+            "not_begun" => Ok(None),
             "repeated" => Err(ChatError::Repeated),
             "too_fast" => Err(ChatError::TooFast(wait())),
             "slow" => Err(ChatError::Slow(wait())),
             "not_unique" => Err(ChatError::NotUnique),
             "room_busy" => Err(ChatError::RoomBusy(wait())),
             _ => {
-                tracing::error!(MOST_WAITING, "messages wait for PostgreSQL, and Redis takes no more");
+                self.troubles.behind(MOST_WAITING);
                 Err(ChatError::Unavailable)
             }
         }
     }
 
+    async fn try_to_tell(
+        &self,
+        stream: StreamId,
+        kind: Kind,
+        fields: &str,
+        above: Option<i64>,
+    ) -> Result<Option<Event>, ChatError> {
+        let mut call = self.tell.prepare_invoke();
+        call.key(room(stream)).key(events(stream));
+        call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT).arg(EVENTS_MS);
+        call.arg(or_empty(above));
+        let frame = call.invoke_async(&mut self.store.connection()).await;
+        let frame: String = frame.map_err(|error| self.unavailable(&error))?;
+        if frame.is_empty() {
+            return Ok(None);
+        }
+        // Messages may have to wait for PostgreSQL all the same.
+        self.troubles.answered(Answered::Look);
+        event(&frame).map(Some)
+    }
+
     async fn look(&self, stream: StreamId, absent: Absent) -> Result<RecentEvents, ChatError> {
+        let begins = u8::from(matches!(absent, Absent::Begins { .. }));
+        let (above, known) = match absent {
+            Absent::Begins { above, known } => (above, known),
+            Absent::StaysSo => (None, None),
+        };
         let mut call = self.recent.prepare_invoke();
         call.key(room(stream)).key(events(stream));
-        call.arg(KEPT).arg(EVENTS_MS).arg(u8::from(absent == Absent::Begins));
+        call.arg(KEPT).arg(EVENTS_MS).arg(begins).arg(or_empty(above));
+        call.arg(or_empty(known.map(|known| known.epoch))).arg(or_empty(known.map(|known| known.offset)));
+        let answer = call.invoke_async(&mut self.store.connection()).await;
         let (epoch, offset, frames): (i64, i64, Vec<String>) =
-            call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
+            answer.map_err(|error| self.unavailable(&error))?;
+        self.troubles.answered(Answered::Look);
         let last = Position { epoch, offset };
         let mut events = frames.iter().map(|frame| event(frame)).collect::<Result<Vec<_>, _>>()?;
         // Of this epoch, and without gaps: what lies before one is of no use.
@@ -149,6 +213,11 @@ impl RedisLog {
         Ok(RecentEvents::new(last, events))
     }
 
+    fn unavailable(&self, error: &RedisError) -> ChatError {
+        self.troubles.failed(error);
+        ChatError::Unavailable
+    }
+
     fn channel(&self, stream: StreamId) -> String {
         format!("{}{}", self.prefix, super::topic(stream))
     }
@@ -161,17 +230,30 @@ impl RoomLog for RedisLog {
 
     fn tell(&self, stream: StreamId, kind: Kind, fields: String) -> BoxFuture<'_, Result<Event, ChatError>> {
         async move {
-            let mut call = self.tell.prepare_invoke();
-            call.key(room(stream)).key(events(stream));
-            call.arg(self.channel(stream)).arg(kind.name()).arg(fields).arg(KEPT).arg(EVENTS_MS);
-            let frame: String = call.invoke_async(&mut self.store.connection()).await.map_err(unavailable)?;
-            event(&frame)
+            if let Some(event) = self.try_to_tell(stream, kind, &fields, None).await? {
+                return Ok(event);
+            }
+            let above = highest_epoch(&self.database, stream).await?;
+            self.try_to_tell(stream, kind, &fields, Some(above)).await?.ok_or(ChatError::Unavailable)
         }
         .boxed()
     }
 
-    fn open(&self, stream: StreamId) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
-        self.look(stream, Absent::Begins).boxed()
+    fn open(
+        &self,
+        stream: StreamId,
+        known: Option<Position>,
+    ) -> BoxFuture<'_, Result<RecentEvents, ChatError>> {
+        async move {
+            let opened = self.look(stream, Absent::Begins { above: None, known }).await?;
+            if opened.last.epoch > 0 {
+                return Ok(opened);
+            }
+            let history = highest_epoch(&self.database, stream).await?;
+            let above = Some(known.map_or(history, |known| history.max(known.epoch)));
+            self.look(stream, Absent::Begins { above, known }).await
+        }
+        .boxed()
     }
 
     fn recent(&self, stream: StreamId) -> BoxFuture<'_, Result<Vec<Event>, ChatError>> {
@@ -195,10 +277,9 @@ pub(crate) fn event(frame: &str) -> Result<Event, ChatError> {
     Ok(Event { position, frame: frame.into() })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
-fn unavailable(error: RedisError) -> ChatError {
-    tracing::warn!(%error, "chat needs Redis, which does not answer");
-    ChatError::Unavailable
+/// As scripts have what is not there.
+fn or_empty(number: Option<i64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
 }
 
 fn room(stream: StreamId) -> String {

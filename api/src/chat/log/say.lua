@@ -3,7 +3,8 @@
 -- ARGV: channel, fields of the frame, row for PostgreSQL, hash of the words, whether the try has a name,
 --       burst, window, gap, same (µs), room (a second), events kept, rows that may wait,
 --       slow (µs), whether nobody may have said it (off, remember, demand), hash of what is compared, lately (µs), how many are remembered,
---       how long a talker is (ms), how long an event is kept (ms)
+--       how long a talker is (ms), how long an event is kept (ms),
+--       the highest epoch in history (empty: not asked for yet, and it is where the order has not begun)
 local channel, fields, row, words, named = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 local burst, window, gap, same = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local per_second, kept, waiting = tonumber(ARGV[10]), ARGV[11], tonumber(ARGV[12])
@@ -41,6 +42,7 @@ if passed then return { 'slow', string.format('%.0f', slow - passed) } end
 passed = within(talker[2], gap)
 if passed then return { 'too_fast', string.format('%.0f', gap - passed) } end
 local room = redis.call('HMGET', KEYS[1], 'epoch', 'pace')
+if not room[1] and ARGV[20] == '' then return { 'not_begun' } end
 local pace, busy = count(room[2], per_second, 1000000)
 if busy then
     redis.call('HSET', KEYS[1], 'pace', pace)
@@ -55,9 +57,7 @@ end
 
 local epoch = room[1]
 if not epoch then
-    epoch = string.format('%.0f', math.floor(now / 1000))
-    redis.call('DEL', KEYS[2])
-    redis.call('HSET', KEYS[1], 'epoch', epoch, 'offset', '0')
+    epoch = begin(KEYS[1], KEYS[2], math.floor(now / 1000), ARGV[20])
 end
 local offset = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'offset', 1))
 local frame = '{"event":"new_message","data":{"epoch":' .. epoch .. ',"offset":' .. offset .. ',' .. fields .. '}'

@@ -17,6 +17,7 @@ use crate::app::Chat;
 use crate::chat::draft::{Kind, fields_of_ban, fields_of_unban};
 use crate::chat::{ChatError, store};
 use crate::error::Error;
+use crate::json::words_of_fields;
 use crate::page::{ByTime, Page, Paging};
 use crate::text::Reason;
 
@@ -37,7 +38,7 @@ impl Banning {
     /// Checked; in words what is wrong with it.
     pub(crate) fn new(duration_seconds: Option<i32>, reason: Option<&str>) -> Result<Self, String> {
         let banning = Self { duration_seconds, reason: reason.map(Reason::new) };
-        banning.validate().map_err(|report| report.to_string().trim_end().to_owned())?;
+        banning.validate().map_err(|report| words_of_fields(&report))?;
         Ok(banning)
     }
 }

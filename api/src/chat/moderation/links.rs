@@ -10,13 +10,18 @@ pub(crate) fn has_link(text: &str) -> bool {
         .nfkc()
         .filter(|character| character.general_category() != GeneralCategory::Format)
         .flat_map(char::to_lowercase)
-        .map(|character| if matches!(character, '。' | '｡' | '․' | '‧' | '·') { '.' } else { character })
+        .map(|character| match character {
+            '。' | '｡' | '․' | '‧' | '·' => '.',
+            '∕' | '⁄' | '⧸' => '/',
+            '։' | '׃' | '∶' | '꞉' | 'ː' => ':',
+            _ => character,
+        })
         .collect();
     has_scheme(&plain)
         || plain
             .split(|character: char| !(character.is_alphanumeric() || matches!(character, '.' | '-' | '_')))
-            .any(is_domain)
-        || plain.split_whitespace().any(is_numeric_address)
+            .any(|piece| is_domain(piece) || is_numeric_address(piece))
+        || is_this_machine(&plain)
 }
 
 /// `scheme://` and something behind it.
@@ -43,14 +48,26 @@ fn is_top_level(label: &str) -> bool {
         || [GENERIC, COUNTRIES, INTERNATIONAL].iter().any(|list| list.split(' ').any(|known| known == label))
 }
 
-/// Four numbers with a port or a path behind them; by themselves they may be a version.
-fn is_numeric_address(word: &str) -> bool {
-    let Some((host, _)) = word.split_once(['/', ':']) else { return false };
+/// Four numbers, as nobody writes anything else; a version has a letter before them.
+fn is_numeric_address(piece: &str) -> bool {
+    let host = piece.trim_matches(['.', '-', '_']);
     let mut numbers = 0_usize;
     host.split('.').all(|part| {
         numbers = numbers.saturating_add(1);
         part.parse::<u8>().is_ok()
     }) && numbers == 4
+}
+
+/// `localhost` with a port or a path behind it: by itself it is a word.
+fn is_this_machine(text: &str) -> bool {
+    text.match_indices("localhost").any(|(at, name)| {
+        let before = text.get(..at).unwrap_or_default();
+        let behind = text.get(at.saturating_add(name.len())..).unwrap_or_default();
+        let is_port = |behind: &str| behind.starts_with(|character: char| character.is_ascii_digit());
+        !before.ends_with(char::is_alphanumeric)
+            && (behind.strip_prefix(':').is_some_and(is_port)
+                || behind.strip_prefix('/').is_some_and(|path| path.starts_with(char::is_alphanumeric)))
+    })
 }
 
 /// Those that links in chats have; there are a thousand more that nobody meets.
@@ -99,6 +116,14 @@ mod tests {
             "1.2.3.4/x",
             "http://[::1]/",
             "mira...example.com",
+            "1.2.3.4",
+            "(1.2.3.4).",
+            "localhost:3000",
+            "mira:localhost/x",
+            "https:∕∕evil",
+            "https:⁄⁄evil",
+            "https:⧸⧸evil",
+            "https∶//evil",
         ] {
             assert!(has_link(link), "{link}");
         }
@@ -109,7 +134,12 @@ mod tests {
             "3.5",
             "10.30",
             "v1.2.3.4",
-            "1.2.3.4",
+            "1.2.3",
+            "1.2.3.4.5",
+            "1.2.3.400",
+            "localhost",
+            "en localhost: nada",
+            "1/2 y ½",
             "a.m.",
             "etc...",
             "hola...que tal",

@@ -31,7 +31,7 @@ pub(crate) struct Registration {
     #[garde(custom(is_username))]
     #[schema(pattern = "^[A-Za-z0-9_]{3,25}$", example = "ana")]
     username: String,
-    #[garde(email, length(bytes, max = 254))]
+    #[garde(email, length(bytes, max = 254), custom(can_be_mailed))]
     #[schema(format = "email", max_length = 254, example = "ana@example.org")]
     email: String,
     #[garde(custom(is_password))]
@@ -41,6 +41,16 @@ pub(crate) struct Registration {
     #[garde(skip)]
     #[schema(value_type = Option<String>, example = "inv_0123456789abcdefghijABCDEFGHIJkl")]
     invitation: Option<InvitationToken>,
+}
+
+/// What mails could not be sent to would never be verified, and nobody could be sent a link to a new password.
+fn can_be_mailed(email: &str, (): &()) -> garde::Result {
+    // They go to the name that accounts are compared by.
+    let can_be = |address: &str| address.parse::<lettre::Address>().is_ok();
+    if can_be(email) && can_be(NormalName::of(email).as_str()) {
+        return Ok(());
+    }
+    Err(garde::Error::new("not an address that mail can be sent to"))
 }
 
 /// Opens an account with a stream key of its own, and logs in.
