@@ -351,6 +351,22 @@ describe('a player that is paused', () => {
     expect(hls().loading).toBe(false);
   });
 
+  it('rests too when its picture is stuck with plenty to play, until that moves', () => {
+    void player.play();
+    video.dispatchEvent(new Event('playing'));
+    video.currentTime = 10;
+    video.seeking = true;
+    vi.advanceTimersByTime(60_000);
+    expect(hls().loading, 'there is nothing to play').toBe(true);
+    video.range = { start: 0, end: 31 };
+    vi.advanceTimersByTime(25_000);
+    expect(hls().loading).toBe(false);
+    video.seeking = false;
+    video.currentTime = 11;
+    vi.advanceTimersByTime(100);
+    expect(hls().loading).toBe(true);
+  });
+
   it('does not say that the server is silent, which it no longer asks', () => {
     vi.advanceTimersByTime(60_000);
     const before = status();

@@ -61,11 +61,7 @@ export class LivePlayer {
     this.#sight = watchPictures(video, signal, (missing) => this.#controller.faltered(missing));
     video.addEventListener('ended', () => (this.#mediaEnded = true), { signal });
     video.addEventListener('play', () => this.#goOnLoading(), { signal });
-    watchSleep(
-      () => !video.paused,
-      () => this.resume(),
-      signal,
-    );
+    watchSleep(video, () => this.resume(), signal);
     this.#ticker = window.setInterval(() => this.#tick(), TICK_MS);
     if (Hls.isSupported()) this.#start();
     else this.#startNative();
@@ -348,7 +344,9 @@ export class LivePlayer {
         this.#recovery.playing();
       }
     }
-    if (this.#rest.begins(video.paused, now)) this.#hls?.stopLoad();
+    const stuck = now - this.#movedAt > STILL && this.#bufferedAhead() > PLENTY;
+    if (this.#rest.begins(video.paused || stuck, now)) this.#hls?.stopLoad();
+    else if (!video.paused && !stuck) this.#goOnLoading();
     if (!this.#started || video.paused || !this.#following || this.#hls === null) return;
     if (this.#leaveHole(now) || video.seeking) return;
     this.#showSwitch(now);
@@ -481,6 +479,9 @@ const FIRST_BANDWIDTH = 4_000_000;
 /** Seconds behind the edge at which seeking forward is better than playing everything. */
 const HOPELESS = 8;
 const JUMP_PAUSE = 2;
+/** Seconds of it ahead of a picture that has not moved: a hidden page may hold it up for long. */
+const PLENTY = 20;
+const STILL = 1;
 /** Going forward to within this of now means now. */
 const NEARLY_LIVE = 1.5;
 /** Sound and picture are appended in turns: a hole that is none closes within this. */

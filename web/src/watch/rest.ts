@@ -1,22 +1,22 @@
 /**
- * When a player that is paused stops loading. It goes on at now anyway, so what comes during a long pause is for nobody,
- * and would fill the memory.
+ * When a player that is paused, or stuck with plenty to play, stops loading. It goes on at now anyway, so what comes
+ * meanwhile is for nobody, and would fill the memory.
  *
  * Pure: time comes in as seconds that have passed.
  */
 export class Rest {
-  #pausedSince: number | null = null;
+  #stillSince: number | null = null;
   #resting = false;
 
   get resting(): boolean {
     return this.#resting;
   }
 
-  /** True once in a pause: nothing more is to be loaded. */
-  begins(paused: boolean, now: number): boolean {
-    if (!paused) this.#pausedSince = null;
-    else this.#pausedSince ??= now;
-    if (this.#resting || this.#pausedSince === null || now - this.#pausedSince < PATIENCE) return false;
+  /** True once in a standstill: nothing more is to be loaded. */
+  begins(still: boolean, now: number): boolean {
+    if (!still) this.#stillSince = null;
+    else this.#stillSince ??= now;
+    if (this.#resting || this.#stillSince === null || now - this.#stillSince < PATIENCE) return false;
     this.#resting = true;
     return true;
   }
@@ -24,7 +24,7 @@ export class Rest {
   /** True if something is to be loaded again. */
   ends(): boolean {
     const rested = this.#resting;
-    this.#pausedSince = null;
+    this.#stillSince = null;
     this.#resting = false;
     return rested;
   }
