@@ -71,6 +71,9 @@ describe('administration', () => {
   }
 
   const PERSON = '//article[@data-username="guest"]';
+  /** What took the place of the button that was pressed has the focus. */
+  const focusIsOn = (page: Page, words: string) =>
+    until(`the focus is on “${words}”`, async () => words === (await page.evaluate(() => document.activeElement?.textContent?.trim())));
 
   test('is for admins, who find it in their settings', async () => {
     await go(ruth, '/admin');
@@ -139,6 +142,7 @@ describe('administration', () => {
     await press(ruth, 'Ban…', PERSON);
     await fill(ruth, 'article textarea', 'Not who they said');
     await press(ruth, 'Yes, ban', PERSON);
+    await focusIsOn(ruth, 'End ban');
     await says(ruth, 'Not who they said');
     await guest.bringToFront();
     await leadsTo(guest, '/login');
@@ -149,6 +153,7 @@ describe('administration', () => {
     await ruth.bringToFront();
     await press(ruth, 'End ban', PERSON);
     await ruth.waitForSelector(`::-p-xpath(${PERSON}//button[normalize-space()="Ban…"])`);
+    await focusIsOn(ruth, 'Ban…');
     await guest.bringToFront();
     await press(guest, 'Log in');
     await leadsTo(guest, '/settings');

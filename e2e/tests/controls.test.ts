@@ -129,6 +129,48 @@ describe('the player', () => {
     await status('playing');
   });
 
+  test('goes on at now by itself after the browser had frozen the tab, unless it was paused', async () => {
+    const paused = () => page.$eval('video', (video) => video.paused);
+    const devtools = await page.createCDPSession();
+    const sleep = async () => {
+      await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+      await passed(5_000);
+      await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+      // To the front again, where the tab has been hidden since.
+      const other = await page.browserContext().newPage();
+      await other.bringToFront();
+      await page.bringToFront();
+      await other.close();
+    };
+    await page.goto(`${platform.web}/watch/${stream.id}`);
+    await status('playing');
+    await sleep();
+    await status('playing');
+    await page.waitForFunction(() => (window.__caudal?.latencyMs() ?? Infinity) < 4_000);
+    await page.click('video');
+    await status('paused');
+    await sleep();
+    await says('Go to live');
+    expect(await paused()).toBe(true);
+  });
+
+  test('complains of nothing when the page is left in the middle of the chat', async () => {
+    const complaints: string[] = [];
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    await page.goto(`${platform.web}/watch/${stream.id}`);
+    await page.waitForSelector('.lines');
+    await page.evaluate(() => {
+      const lines = document.querySelector('.lines') as HTMLElement;
+      lines.style.height = '1px';
+      lines.scrollTop = 1;
+      (document.querySelector('a[href="/categories"]') as HTMLElement).click();
+      lines.dispatchEvent(new Event('scroll'));
+    });
+    await page.waitForFunction(() => location.pathname === '/categories' && !document.querySelector('.lines'));
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    expect(complaints).toEqual([]);
+  });
+
   test('does not take an open menu away', async () => {
     await watch();
     await page.hover('video');

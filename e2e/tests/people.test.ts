@@ -253,15 +253,15 @@ describe('people', () => {
   test('block, and unblock in the settings', async () => {
     await go(ana, '/@marea');
     await press(ana, 'button[aria-label="Block Marea Alta"]');
-    await says(ana, 'Block Marea Alta?');
+    await says(ana, 'Block Marea Alta (@marea)?');
     await press(ana, 'main button.danger');
-    await says(ana, 'You have blocked Marea Alta.');
+    await says(ana, 'You have blocked Marea Alta (@marea).');
     expect(await ana.$('main button[aria-pressed]')).toBeNull();
     await go(ana, '/');
     await ana.waitForSelector('main article');
     expect(await ana.$(FOLLOWING)).toBeNull();
     await go(ana, '/settings');
-    await press(ana, 'button[aria-label="Unblock Marea Alta"]');
+    await press(ana, 'button[aria-label="Unblock Marea Alta (@marea)"]');
     await says(ana, 'You have not blocked anybody.');
     await go(ana, '/@marea');
     await toggleFollow(ana);

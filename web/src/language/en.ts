@@ -2,6 +2,7 @@ import { account } from './en/account.ts';
 import { admin } from './en/admin.ts';
 import { advice } from './en/advice.ts';
 import { browse } from './en/browse.ts';
+import { category } from './en/category.ts';
 import { channel } from './en/channel.ts';
 import { chat } from './en/chat.ts';
 import { count } from './en/count.ts';
@@ -22,6 +23,7 @@ export const en = {
   ...admin,
   ...advice,
   ...browse,
+  ...category,
   ...channel,
   ...chat,
   ...count,

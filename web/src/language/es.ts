@@ -20,6 +20,7 @@ import { account } from './es/account.ts';
 import { admin } from './es/admin.ts';
 import { advice } from './es/advice.ts';
 import { browse } from './es/browse.ts';
+import { category } from './es/category.ts';
 import { channel } from './es/channel.ts';
 import { chat } from './es/chat.ts';
 import { count } from './es/count.ts';
@@ -39,6 +40,7 @@ export const es: Catalogue = {
   ...admin,
   ...advice,
   ...browse,
+  ...category,
   ...channel,
   ...chat,
   ...count,

@@ -3,7 +3,7 @@ import type { Streamer } from '../api/streams.ts';
 import { rulesChanged } from '../chat/rule-words.ts';
 import { duration } from '../language/format.ts';
 import { t } from '../language/text.ts';
-import { nameOf } from '../ui/names.ts';
+import { fullNameOf } from '../ui/names.ts';
 
 export interface ActionWords {
   what: string;
@@ -46,4 +46,4 @@ export function wordsForAction({ action, by: actor, user, detail }: Action): Act
 }
 
 const called = (person: Streamer | null) =>
-  person === null ? t('moderation.deletedAccount') : nameOf(person);
+  person === null ? t('moderation.deletedAccount') : fullNameOf(person);

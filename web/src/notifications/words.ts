@@ -1,11 +1,11 @@
 import type { Notification } from '../api/notifications.ts';
 import { t } from '../language/text.ts';
 import { channelPath, watchPath } from '../routing/paths.ts';
-import { nameOf } from '../ui/names.ts';
+import { fullNameOf } from '../ui/names.ts';
 
 /** What a notification says in one line, and where it leads. */
 export function wordsOf({ type, user, streamId, title }: Notification): { text: string; path: string } {
-  const name = nameOf(user);
+  const name = fullNameOf(user);
   const channel = channelPath(user.username);
   switch (type) {
     case 'stream_started': {

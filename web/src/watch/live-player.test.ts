@@ -17,8 +17,10 @@ class FakeVideo extends EventTarget {
     return { length: end > start ? 1 : 0, start: () => start, end: () => end };
   }
   async play() {
-    this.paused = false;
     this.plays += 1;
+    if (!this.paused) return;
+    this.paused = false;
+    this.dispatchEvent(new Event('play'));
   }
   pause() {
     this.paused = true;
@@ -46,11 +48,14 @@ interface Made {
   manualLevel: number;
   loadLevel: number;
   playingDate?: Date;
+  loading: boolean;
   say: (event: Events, data?: object) => void;
 }
 
 const hlss: Made[] = [];
 let video: FakeVideo;
+/** The document, and the window. */
+let page: EventTarget;
 let player: LivePlayer;
 
 vi.mock('hls.js', async (original) => {
@@ -79,8 +84,12 @@ vi.mock('hls.js', async (original) => {
     loadSource() {
       // The test says what comes.
     }
+    loading = true;
     startLoad() {
-      // As above.
+      this.loading = true;
+    }
+    stopLoad() {
+      this.loading = false;
     }
     attachMedia() {
       video.load();
@@ -100,6 +109,9 @@ beforeEach(async () => {
   vi.stubGlobal('window', globalThis);
   vi.stubGlobal('location', { href: 'https://caudal.test/watch/s1' });
   vi.stubGlobal('HTMLMediaElement', { HAVE_FUTURE_DATA: 3 });
+  page = new EventTarget();
+  vi.stubGlobal('document', page);
+  vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
   hlss.length = 0;
   video = new FakeVideo();
   const { LivePlayer } = await import('./live-player.ts');
@@ -248,6 +260,120 @@ describe('a viewer', () => {
     expect(video.paused).toBe(true);
     expect(video.currentTime).toBe(40);
     expect(player.snapshot().following).toBe(false);
+  });
+});
+
+describe('a page that sleeps', () => {
+  beforeEach(() => {
+    parsed('360p', '720p');
+    video.dispatchEvent(new Event('playing'));
+    video.range = { start: 0, end: 34 };
+    video.currentTime = 33;
+  });
+
+  function sleeps(...events: string[]) {
+    for (const event of events) {
+      page.dispatchEvent(new Event(event));
+      // As the browser does it.
+      video.paused = true;
+    }
+  }
+
+  it.each([
+    ['is frozen', ['freeze'], 'resume'],
+    ['is put aside', ['pagehide'], 'pageshow'],
+    ['is put aside and frozen', ['pagehide', 'freeze'], 'resume'],
+  ])('goes on at now by itself when it %s and comes back', (_, events, wakes) => {
+    sleeps(...events);
+    video.range = { start: 0, end: 60 };
+    page.dispatchEvent(new Event(wakes));
+    expect(video.paused).toBe(false);
+    expect(video.currentTime).toBeGreaterThan(59);
+  });
+
+  it('stays paused if it was', () => {
+    player.pause();
+    sleeps('pagehide', 'freeze');
+    page.dispatchEvent(new Event('resume'));
+    page.dispatchEvent(new Event('pageshow'));
+    expect(video.paused).toBe(true);
+    expect(video.currentTime).toBe(33);
+  });
+
+  it('stays paused if that came after it woke', () => {
+    sleeps('pagehide', 'freeze');
+    page.dispatchEvent(new Event('resume'));
+    player.pause();
+    page.dispatchEvent(new Event('pageshow'));
+    expect(video.paused).toBe(true);
+  });
+
+  it('is left alone once the player is gone', () => {
+    const { plays } = video;
+    page.dispatchEvent(new Event('freeze'));
+    player.destroy();
+    page.dispatchEvent(new Event('resume'));
+    expect(video.plays).toBe(plays);
+  });
+});
+
+describe('a player that is paused', () => {
+  const status = () => player.snapshot().answeredAt;
+  beforeEach(() => {
+    parsed('360p', '720p');
+    player.pause();
+  });
+
+  it('loads nothing more after a while, and goes on with the first press', () => {
+    vi.advanceTimersByTime(19_000);
+    expect(hls().loading).toBe(true);
+    vi.advanceTimersByTime(2_000);
+    expect(hls().loading).toBe(false);
+    player.resume();
+    expect(hls().loading).toBe(true);
+  });
+
+  it('loads on when it was paused for moments only', () => {
+    for (let pauses = 0; pauses < 10; pauses += 1) {
+      vi.advanceTimersByTime(15_000);
+      void player.play();
+      vi.advanceTimersByTime(100);
+      player.pause();
+    }
+    expect(hls().loading).toBe(true);
+  });
+
+  it('rests again after it had to start anew', () => {
+    vi.advanceTimersByTime(21_000);
+    restarted();
+    expect(hls().loading).toBe(true);
+    vi.advanceTimersByTime(21_000);
+    expect(hls().loading).toBe(false);
+  });
+
+  it('rests too when its picture is stuck with plenty to play, until that moves', () => {
+    void player.play();
+    video.dispatchEvent(new Event('playing'));
+    video.currentTime = 10;
+    video.seeking = true;
+    vi.advanceTimersByTime(60_000);
+    expect(hls().loading, 'there is nothing to play').toBe(true);
+    video.range = { start: 0, end: 31 };
+    vi.advanceTimersByTime(25_000);
+    expect(hls().loading).toBe(false);
+    video.seeking = false;
+    video.currentTime = 11;
+    vi.advanceTimersByTime(100);
+    expect(hls().loading).toBe(true);
+  });
+
+  it('does not say that the server is silent, which it no longer asks', () => {
+    vi.advanceTimersByTime(60_000);
+    const before = status();
+    vi.advanceTimersByTime(60_000);
+    expect(status() - before).toBeCloseTo(60);
+    void player.play();
+    expect(performance.now() / 1000 - status()).toBeLessThan(1);
   });
 });
 

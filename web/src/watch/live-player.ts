@@ -5,45 +5,14 @@ import { estimateLatency, type LatencyEstimate } from './latency-estimate.ts';
 import { LatencyController } from './latency-controller.ts';
 import { MEDIA_POLICY, PLAYLIST_POLICY, UNANSWERED } from './load-policies.ts';
 import { MasterAddress } from './master-address.ts';
+import { watchSleep } from './page-sleep.ts';
 import { watchPictures } from './picture-watch.ts';
+import type { Place, PlayerSnapshot } from './player-snapshot.ts';
 import { PruningBufferController } from './pruned-tracker.ts';
-import { faultOf, qualities, QualityChoice, type Quality } from './quality-choice.ts';
+import { faultOf, qualities, QualityChoice } from './quality-choice.ts';
 import { Recovery, type Remedy } from './recovery.ts';
+import { Rest } from './rest.ts';
 import { seconds } from './steady-clock.ts';
-
-/** What the page shows and tests read; a copy, taken a few times a second. */
-export interface PlayerSnapshot {
-  started: boolean;
-  /** There is no picture in it. */
-  soundOnly: boolean;
-  paused: boolean;
-  movedAt: number;
-  answeredAt: number;
-  fedAt: number;
-  playedToTheEnd: boolean;
-  latency: LatencyEstimate | null;
-  /** Seconds of media ahead of the picture. */
-  buffered: number;
-  /** Seconds of buffer that the latency controller aims for. */
-  target: number;
-  rate: number;
-  stalls: number;
-  /** False after the viewer went back in time. */
-  following: boolean;
-  qualities: Quality[];
-  /** The chosen quality, -1 for automatic. */
-  chosen: number;
-  /** The quality on the screen, -1 if unknown. */
-  level: number;
-}
-
-/** Where in the stream somebody is. */
-export interface Place {
-  paused: boolean;
-  /** Seconds of the element's timeline. */
-  position: number;
-  following: boolean;
-}
 
 /**
  * Plays one live stream into one `<video>`: hls.js for everything that it does well, our latency controller for the
@@ -55,6 +24,7 @@ export class LivePlayer {
   readonly #address: MasterAddress;
   readonly #recovery = new Recovery();
   readonly #choice = new QualityChoice();
+  readonly #rest = new Rest();
   readonly #listening = new AbortController();
   readonly #ticker: number;
 
@@ -90,6 +60,8 @@ export class LivePlayer {
     });
     this.#sight = watchPictures(video, signal, (missing) => this.#controller.faltered(missing));
     video.addEventListener('ended', () => (this.#mediaEnded = true), { signal });
+    video.addEventListener('play', () => this.#goOnLoading(), { signal });
+    watchSleep(video, () => this.resume(), signal);
     this.#ticker = window.setInterval(() => this.#tick(), TICK_MS);
     if (Hls.isSupported()) this.#start();
     else this.#startNative();
@@ -111,13 +83,15 @@ export class LivePlayer {
 
   snapshot(): PlayerSnapshot {
     const hls = this.#hls;
+    // Who is not asked owes no answer.
+    const asked = this.#rest.resting ? seconds() : -Infinity;
     return {
       started: this.#started,
       soundOnly: this.#started && this.#video.videoWidth === 0,
       paused: this.#video.paused,
       movedAt: this.#movedAt,
-      answeredAt: this.#answeredAt,
-      fedAt: this.#fedAt,
+      answeredAt: Math.max(this.#answeredAt, asked),
+      fedAt: Math.max(this.#fedAt, asked),
       playedToTheEnd: this.#mediaEnded,
       latency: this.latency(),
       buffered: this.#bufferedAhead(),
@@ -250,6 +224,7 @@ export class LivePlayer {
       fragLoadPolicy: { default: MEDIA_POLICY },
     });
     this.#hls = hls;
+    this.#rest.ends();
     hls.on(Events.MANIFEST_LOADED, (_, { url }) => this.#address.loaded(url));
     hls.on(Events.MANIFEST_PARSED, () => {
       const chosen = this.#choice.indexIn(hls.levels);
@@ -369,12 +344,22 @@ export class LivePlayer {
         this.#recovery.playing();
       }
     }
+    const stuck = now - this.#movedAt > STILL && this.#bufferedAhead() > PLENTY;
+    if (this.#rest.begins(video.paused || stuck, now)) this.#hls?.stopLoad();
+    else if (!video.paused && !stuck) this.#goOnLoading();
     if (!this.#started || video.paused || !this.#following || this.#hls === null) return;
     if (this.#leaveHole(now) || video.seeking) return;
     this.#showSwitch(now);
     this.#wake(this.#hls, now);
     if (this.#stalledSince === null && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA)
       this.#steer(now);
+  }
+
+  #goOnLoading(): void {
+    if (!this.#rest.ends()) return;
+    // The silence was ours.
+    this.#answeredAt = this.#fedAt = seconds();
+    this.#hls?.startLoad();
   }
 
   #steer(now: number): void {
@@ -494,6 +479,9 @@ const FIRST_BANDWIDTH = 4_000_000;
 /** Seconds behind the edge at which seeking forward is better than playing everything. */
 const HOPELESS = 8;
 const JUMP_PAUSE = 2;
+/** Seconds of it ahead of a picture that has not moved: a hidden page may hold it up for long. */
+const PLENTY = 20;
+const STILL = 1;
 /** Going forward to within this of now means now. */
 const NEARLY_LIVE = 1.5;
 /** Sound and picture are appended in turns: a hole that is none closes within this. */

@@ -1,5 +1,6 @@
 import type { PlaybackStatus } from './playback-status.ts';
-import type { LivePlayer, PlayerSnapshot } from './live-player.ts';
+import type { LivePlayer } from './live-player.ts';
+import type { PlayerSnapshot } from './player-snapshot.ts';
 
 /**
  * `window.__caudal` on the watch page: what end-to-end tests and benchmarks read. Read-only; no part of the page
