@@ -73,7 +73,7 @@ pub(crate) fn spawn(
                 round.run("rooms", chat.hub.close_over()).await;
                 round.run("deletions", deletion::go_on(&chat)).await;
             };
-            if shutdown.run_until_cancelled(work).await.is_none() {
+            if shutdown.run_until_cancelled(Box::pin(work)).await.is_none() {
                 return Ok(());
             }
             round.report();
@@ -95,7 +95,7 @@ pub(crate) fn spawn(
                 round.run("moderation log", moderation::sweep_acts(database)).await;
                 round.run("event subscriptions", event_subscriptions::sweep(database)).await;
             };
-            if shutdown.run_until_cancelled(work).await.is_none() {
+            if shutdown.run_until_cancelled(Box::pin(work)).await.is_none() {
                 return Ok(());
             }
             // One that fails each time has its next turn with the others; while all do, the database is away.

@@ -100,10 +100,11 @@ impl Recent {
             self.lines.clear();
         }
         self.thin = true;
-        self.last = seen.last;
-        self.events = seen.events.iter().map(|event| Heard::new(event.clone(), now)).collect();
+        let RecentEvents { last, events, .. } = seen;
+        self.last = last;
+        self.events = events.iter().map(|event| Heard::new(event.clone(), now)).collect();
         // What was said in another epoch belongs to the room all the same.
-        for event in &seen.events {
+        for event in &events {
             self.remember(event);
         }
         Taken::Gap

@@ -80,8 +80,7 @@ pub(super) async fn insert_rows(database: &PgPool, rows: &[KeptRow]) -> Result<(
 /// Whether PostgreSQL will never take a row: somebody or something that it names does not exist, or a value is none. Anything else may
 /// be over when the same is tried again.
 pub(super) fn is_refused_for_good(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| is_for_good(&code))
+    error.as_database_error().is_some_and(|error| error.code().as_deref().is_some_and(is_for_good))
 }
 
 /// Whether there is no partition for a row's day: it has its time from a replica whose clock is wrong, or the day is still to be made.

@@ -31,7 +31,7 @@ fn within(bits: u128, first: u128, length: u32, width: u32) -> bool {
 
 const SPECIAL_V4: [(Ipv4Addr, u32); 15] = [
     // This network.
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     // Carriers' NAT.
     (Ipv4Addr::new(100, 64, 0, 0), 10),

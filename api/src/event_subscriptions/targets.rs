@@ -105,7 +105,7 @@ fn client(names: Option<PublicNames>) -> Result<Client, reqwest::Error> {
 fn why(error: &reqwest::Error) -> NoAnswer {
     let first: &(dyn StdError + 'static) = error;
     let causes = || successors(Some(first), |cause| (*cause).source());
-    if causes().any(|cause| cause.is::<NothingPublic>()) {
+    if causes().any(<dyn StdError>::is::<NothingPublic>) {
         return NoAnswer::NotPublic;
     }
     // reqwest says "error sending request", and its causes where; the last one says what is wrong.

@@ -145,8 +145,8 @@ mod tests {
                 }
             }
             for (index, first) in let_in.iter().enumerate() {
-                let within = let_in[index..].iter().filter(|at| **at - *first < MINUTE).count();
-                prop_assert!(within <= count as usize, "{within} of {count}");
+                let within = let_in[index..].iter().filter(|at| at.saturating_sub(*first) < MINUTE).count();
+                prop_assert!(within <= usize::try_from(count).unwrap(), "{within} of {count}");
             }
         }
 

@@ -104,7 +104,7 @@ async fn run_lane(
                 // Their hosts are busy now, so the next look finds others.
                 Ok(()) => continue,
                 Err(error) => {
-                    tracing::debug!(%error, "jobs cannot be given back; others have them when their leases are over")
+                    tracing::debug!(%error, "jobs cannot be given back; others have them when their leases are over");
                 }
             }
         }

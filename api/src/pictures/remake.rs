@@ -15,9 +15,9 @@ use super::shape::Size;
 ///
 /// How large it is stands in a file's first bytes, and nothing is decoded that has more pixels than a camera makes.
 pub(super) fn remade(file: &[u8], kind: PictureKind) -> Result<Vec<u8>, PictureError> {
-    let format = match image::guess_format(file) {
-        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
-        _ => return Err(PictureError::UnknownFormat),
+    let Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) = image::guess_format(file)
+    else {
+        return Err(PictureError::UnknownFormat);
     };
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);

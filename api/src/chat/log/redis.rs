@@ -83,13 +83,11 @@ impl RedisLog {
     }
 
     async fn accept(&self, message: &Draft) -> Result<Event, ChatError> {
-        match self.try_to_say(message, None).await? {
-            Some(event) => Ok(event),
-            None => {
-                let above = highest_epoch(&self.database, message.stream).await?;
-                self.try_to_say(message, Some(above)).await?.ok_or(ChatError::Unavailable)
-            }
+        if let Some(event) = self.try_to_say(message, None).await? {
+            return Ok(event);
         }
+        let above = highest_epoch(&self.database, message.stream).await?;
+        self.try_to_say(message, Some(above)).await?.ok_or(ChatError::Unavailable)
     }
 
     /// None where the room's order has not begun, and is to begin above what history has.

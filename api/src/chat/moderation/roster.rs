@@ -69,9 +69,9 @@ async fn finish(
         change.log(act, Some(person), &json!({})).await?;
     }
     if changed {
-        change.commit(chat).await?
+        change.commit(chat).await?;
     } else {
-        drop(change)
+        drop(change);
     }
     // Whose account is gone hears nothing any more.
     let Some((place, username)) = now else { return Ok(()) };

@@ -170,7 +170,7 @@ impl<'a> World<'a> {
     }
 
     async fn execute(&self, sql: &'static str, ids: &[Uuid]) {
-        let query = ids.iter().fold(sqlx::query(sql), |query, id| query.bind(id));
+        let query = ids.iter().fold(sqlx::query(sql), sqlx::query::Query::bind);
         query.execute(&self.api.database.pool).await.unwrap();
     }
 
