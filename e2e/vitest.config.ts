@@ -20,7 +20,7 @@ export default defineConfig(({ mode }) => ({
         : [
             // Each test file runs a platform, an encoder and a browser, and waits most of the time: two together need nine
             // tenths of one core.
-            project('together', { include: ['tests/**/*.test.ts'], exclude: [...kubernetes, ...alone], maxWorkers: 3 }),
+            project('together', { include: ['tests/**/*.test.ts'], exclude: [...kubernetes, ...alone], maxWorkers: 2 }),
             project('alone', { include: alone, maxWorkers: 1, sequence: { groupOrder: 1 } }),
           ],
   },
