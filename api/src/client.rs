@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// Counts an attempt at a password: at this name from here, at all names from here, and at this name from wherever its
-    /// owner was not lately. So a thousand addresses guess hardly faster than ten, and cannot lock the owner out where the
+    /// owner was not lately. So a thousand addresses guess hardly faster than ten at each name, and cannot lock the owner out where the
     /// owner usually is. By the name that was typed: one counter for an account's username and address would tell a stranger
     /// which address belongs to whom.
     pub(crate) async fn limit_passwords(

@@ -105,6 +105,19 @@ mod tests {
         assert_eq!(bucket.count(quota, now + quota.interval).retry_after, None);
     }
 
+    /// When requests were let in that came after these pauses, in milliseconds.
+    fn let_in(quota: Quota, pauses: Vec<u64>) -> Vec<Duration> {
+        let (mut bucket, mut now) = (FullAt::default(), Duration::from_secs(1_000));
+        let mut let_in = Vec::new();
+        for pause in pauses {
+            now += Duration::from_millis(pause);
+            if bucket.count(quota, now).retry_after.is_none() {
+                let_in.push(now);
+            }
+        }
+        let_in
+    }
+
     proptest! {
         #[test]
         fn no_window_lets_in_more_than_a_burst_and_its_refill(
@@ -112,15 +125,7 @@ mod tests {
             pauses in proptest::collection::vec(0_u64..5_000, 1..300),
         ) {
             let quota = Quota::new(burst, MINUTE);
-            let mut bucket = FullAt::default();
-            let mut now = Duration::from_secs(1_000);
-            let mut let_in = Vec::new();
-            for pause in pauses {
-                now += Duration::from_millis(pause);
-                if bucket.count(quota, now).retry_after.is_none() {
-                    let_in.push(now);
-                }
-            }
+            let let_in = let_in(quota, pauses);
             for (index, first) in let_in.iter().enumerate() {
                 for (count, last) in (0_u128..).zip(&let_in[index..]) {
                     let refilled = last.saturating_sub(*first).as_nanos() / quota.interval.as_nanos();
@@ -134,16 +139,7 @@ mod tests {
             count in 2_u32..120,
             pauses in proptest::collection::vec(0_u64..2_000, 1..400),
         ) {
-            let quota = Quota::in_any_window(count, MINUTE);
-            let mut bucket = FullAt::default();
-            let mut now = Duration::from_secs(1_000);
-            let mut let_in = Vec::new();
-            for pause in pauses {
-                now += Duration::from_millis(pause);
-                if bucket.count(quota, now).retry_after.is_none() {
-                    let_in.push(now);
-                }
-            }
+            let let_in = let_in(Quota::in_any_window(count, MINUTE), pauses);
             for (index, first) in let_in.iter().enumerate() {
                 let within = let_in[index..].iter().filter(|at| at.saturating_sub(*first) < MINUTE).count();
                 prop_assert!(within <= usize::try_from(count).unwrap(), "{within} of {count}");

@@ -212,15 +212,16 @@ async fn a_beacon_is_for_a_stream_that_exists_and_counts_as_watching() {
     assert!(answers.contains(&429), "{answers:?}");
 }
 
+async fn two(redis: &RedisServer) -> (Running, Running) {
+    let database = Arc::new(TestDatabase::create().await);
+    let on = |config: &mut caudal_api::Config| config.redis_url = Some(redis.url().into());
+    tokio::join!(Running::replica(Arc::clone(&database), on), Running::replica(Arc::clone(&database), on))
+}
+
 #[tokio::test]
 async fn replicas_agree_on_who_watches() {
     let redis = RedisServer::start();
-    let database = Arc::new(TestDatabase::create().await);
-    let on = |config: &mut caudal_api::Config| config.redis_url = Some(redis.url().into());
-    let (one, other) = tokio::join!(
-        Running::replica(Arc::clone(&database), on),
-        Running::replica(Arc::clone(&database), on)
-    );
+    let (one, other) = two(&redis).await;
     let stream = one.register("ana").await.goes_live().await;
     let (here, given) = Tab::open(&one, stream, None).await;
     let (there, _) = Tab::open(&other, stream, Some(&sent_back(&given.unwrap()))).await;
@@ -241,12 +242,7 @@ async fn replicas_agree_on_who_watches() {
 #[tokio::test]
 async fn two_viewers_at_two_replicas_have_one_mean_latency_in_the_figures_of_both() {
     let redis = RedisServer::start();
-    let database = Arc::new(TestDatabase::create().await);
-    let on = |config: &mut caudal_api::Config| config.redis_url = Some(redis.url().into());
-    let (one, other) = tokio::join!(
-        Running::replica(Arc::clone(&database), on),
-        Running::replica(Arc::clone(&database), on)
-    );
+    let (one, other) = two(&redis).await;
     let boss = one.register_admin("boss").await;
     let stream = one.register("ana").await.goes_live().await;
     let (mut here, _) = Tab::open(&one, stream, None).await;
