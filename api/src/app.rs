@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
+use crate::answer_cache::AnswerCache;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
 use crate::chat::{Entitlements, Hub, NoEntitlements, SocketIo, prepare_partitions};
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) event_subscriptions: Arc<EventSubscriptions>,
     pub(crate) documentation: Arc<Documentation>,
     pub(crate) pictures: Arc<Pictures>,
+    pub(crate) answer_cache: Arc<AnswerCache>,
 }
 
 /// What every request passes, whatever it asks for: who it is from, how often that one may ask, how long it may take.
@@ -251,6 +253,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             metrics: metrics.clone(),
         }),
         pictures: Arc::new(Pictures::new(database.clone(), config.pictures)),
+        answer_cache: Arc::new(AnswerCache::new(redis.clone(), metrics.clone())),
         notifications: Arc::new(Notifications { database: database.clone(), hub: told }),
         event_subscriptions: Arc::new(EventSubscriptions {
             database,

@@ -47,7 +47,7 @@ pub(crate) fn spawn(
         remove_unused(pictures, deadlines.sweep, ending).await;
         Ok(())
     });
-    let (App { entrance, streams, chat, .. }, shutdown) = (app.clone(), shutdown.clone());
+    let (App { entrance, streams, chat, answer_cache, .. }, shutdown) = (app.clone(), shutdown.clone());
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(deadlines.sweep);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -76,6 +76,7 @@ pub(crate) fn spawn(
             if shutdown.run_until_cancelled(Box::pin(work)).await.is_none() {
                 return Ok(());
             }
+            answer_cache.drop_all().await;
             round.report();
             if tidied.is_some_and(|last| last.elapsed() < deadlines.tidy) {
                 continue;
@@ -111,28 +112,48 @@ pub(crate) fn spawn(
 #[derive(Default)]
 struct Round {
     done: usize,
-    failed: Vec<&'static str>,
-    reason: Option<String>,
+    queries: Failed,
+    other: Failed,
+}
+
+/// Which pieces failed, and why the first of them did.
+#[derive(Default)]
+struct Failed {
+    names: Vec<&'static str>,
+    reason: String,
 }
 
 impl Round {
     async fn run<E: Into<Error>>(&mut self, what: &'static str, work: impl Future<Output = Result<(), E>>) {
-        let reason = match timeout(LONGEST, work).await.map(|done| done.map_err(Into::into)) {
+        let (failed, reason) = match timeout(LONGEST, work).await.map(|done| done.map_err(Into::into)) {
             Ok(Ok(())) => return self.done = self.done.saturating_add(1),
-            Ok(Err(Error::Database(error))) => error.to_string(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("not done within {} s", LONGEST.as_secs()),
+            Ok(Err(Error::Database(error))) => (&mut self.queries, error.to_string()),
+            Ok(Err(error)) => (&mut self.other, error.to_string()),
+            Err(_) => (&mut self.other, format!("not done within {} s", LONGEST.as_secs())),
         };
-        self.failed.push(what);
-        self.reason.get_or_insert(reason);
+        if failed.names.is_empty() {
+            failed.reason = reason;
+        }
+        failed.names.push(what);
     }
 
     /// In one line: a database that is away fails them all.
     fn report(&self) {
-        if let Some(reason) = &self.reason {
-            let failed = self.failed.join(", ");
+        // `caudal doctor` looks for this line.
+        if let Some(Failed { names, reason }) = self.queries.any() {
+            let failed = names.join(", ");
+            tracing::warn!(failed, reason, "queries in the background fail; they are tried again");
+        }
+        if let Some(Failed { names, reason }) = self.other.any() {
+            let failed = names.join(", ");
             tracing::warn!(failed, reason, "work in the background fails; it is tried again");
         }
+    }
+}
+
+impl Failed {
+    fn any(&self) -> Option<&Self> {
+        (!self.names.is_empty()).then_some(self)
     }
 }
 

@@ -39,6 +39,7 @@
 mod account;
 mod address;
 mod administration;
+mod answer_cache;
 mod app;
 mod audience;
 mod auth;

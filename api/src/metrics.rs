@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     latency: Histogram,
     mails: IntCounterVec,
     webhooks: IntCounterVec,
+    cached: IntCounterVec,
 }
 
 impl Metrics {
@@ -79,6 +80,14 @@ impl Metrics {
             &["outcome"],
         )?;
         registry.register(Box::new(webhooks.clone()))?;
+        let cached = IntCounterVec::new(
+            Opts::new(
+                "caudal_api_cached_answers_total",
+                "Answers about live streams with Redis: kept ones, and those that had to be made.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(cached.clone()))?;
         registry.register(Box::new(chat.clone()))?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(limited.clone()))?;
@@ -94,6 +103,7 @@ impl Metrics {
             latency,
             mails,
             webhooks,
+            cached,
         })
     }
 
@@ -141,6 +151,11 @@ impl Metrics {
     /// `outcome` is one of a dozen words of ours (docs/metrics.md).
     pub(crate) fn webhook(&self, outcome: &str) {
         self.webhooks.with_label_values(&[outcome]).inc();
+    }
+
+    /// `kept`, or `made` where it was not there.
+    pub(crate) fn cached_answer(&self, outcome: &str) {
+        self.cached.with_label_values(&[outcome]).inc();
     }
 
     pub(crate) fn admitted(&self, outcome: &str) {

@@ -1,6 +1,7 @@
 //! The connection to Redis: one, multiplexed, reconnecting by itself.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -42,6 +43,21 @@ pub(crate) fn client(url: &SecretString) -> Result<redis::Client, String> {
     redis::Client::open(url.expose_secret().trim()).map_err(|_| {
         "expected a URL as in redis://localhost:6379 or redis://:password@localhost:6379/0; rediss:// for TLS".to_owned()
     })
+}
+
+/// That Redis did not answer lately: until that is over, whoever asks it with each request goes on without.
+#[derive(Default)]
+pub(crate) struct Absence(Mutex<Option<Instant>>);
+
+impl Absence {
+    pub(crate) fn lasts(&self) -> bool {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    pub(crate) fn begin(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
+    }
 }
 
 /// Asks Redis now and then whether it is there, and says when it goes and comes: what is without it goes on quietly.
@@ -89,6 +105,8 @@ impl Reachable {
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Every request waits for Redis at most this long before it goes on without.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A request asks several times, and a Redis that hangs would hold each of them up as long as one waits for it.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

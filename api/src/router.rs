@@ -21,7 +21,7 @@ use crate::routes::{
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
-use crate::{exchange, last_answers, token_in_address, web};
+use crate::{answer_cache, exchange, last_answers, token_in_address, web};
 
 /// Every path below [`API`]. docs/api.md lists them, which a test compares.
 fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -108,6 +108,7 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(exchange::nothing_here)
+        .layer(from_fn_with_state(Arc::clone(&app.answer_cache), answer_cache::remember))
         .layer(from_fn_with_state(Arc::new(LastAnswers::default()), last_answers::stand_in))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(app.clone(), exchange::limit))
@@ -148,6 +149,7 @@ pub(crate) fn internal(app: &App) -> Router {
         .route("/internal/ingest/published", post(ingest::published))
         .route("/internal/ingest/done", post(ingest::done))
         .fallback(exchange::nothing_here)
+        .layer(from_fn_with_state(Arc::clone(&app.answer_cache), answer_cache::remember))
         .layer(signed_by(&["ingest-router", "controller"]))
         .merge(edges)
         .layer(CatchPanicLayer::custom(exchange::after_panic))

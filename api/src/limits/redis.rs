@@ -1,14 +1,13 @@
 //! Counters that all replicas share.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 
 use super::gcra::{Quota, Verdict};
 use super::in_process::InProcessLimiter;
 use super::{Bucket, RateLimiter};
-use crate::redis_store::RedisStore;
+use crate::redis_store::{Absence, RedisStore};
 
 /// While Redis is away each replica counts for itself: too generous by the number of replicas, but nobody is locked out and
 /// nobody is unlimited.
@@ -16,8 +15,7 @@ pub(super) struct RedisLimiter {
     store: RedisStore,
     script: redis::Script,
     own: InProcessLimiter,
-    /// It did not answer lately: until then nobody waits for it again.
-    away_until: Mutex<Option<Instant>>,
+    absence: Absence,
 }
 
 impl RedisLimiter {
@@ -26,17 +24,8 @@ impl RedisLimiter {
             store,
             script: redis::Script::new(GCRA),
             own: InProcessLimiter::default(),
-            away_until: Mutex::default(),
+            absence: Absence::default(),
         }
-    }
-
-    fn is_away(&self) -> bool {
-        let until = *self.away_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn mark_away(&self) {
-        *self.away_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
     }
 
     async fn count_shared(&self, bucket: &Bucket, quota: Quota) -> redis::RedisResult<Verdict> {
@@ -60,14 +49,14 @@ impl RedisLimiter {
 impl RateLimiter for RedisLimiter {
     fn count<'a>(&'a self, bucket: &'a Bucket, quota: Quota) -> BoxFuture<'a, Verdict> {
         async move {
-            if self.is_away() {
+            if self.absence.lasts() {
                 return self.own.count(bucket, quota).await;
             }
             match self.count_shared(bucket, quota).await {
                 Ok(verdict) => verdict,
                 Err(error) => {
                     tracing::debug!(%error, "rate limits fall back to this replica's own");
-                    self.mark_away();
+                    self.absence.begin();
                     self.own.count(bucket, quota).await
                 }
             }
@@ -80,8 +69,6 @@ impl RateLimiter for RedisLimiter {
     }
 }
 
-/// A request has several counters, and a Redis that hangs would hold each of them up as long as one waits for it.
-const PAUSE: Duration = Duration::from_secs(1);
 /// `gcra.rs` in Lua, in microseconds by Redis' own clock: the replicas' clocks may differ. A double is exact to 2^53 µs,
 /// the year 2255. The value is written with all its digits (Lua's `tostring` keeps 14).
 const GCRA: &str = r"

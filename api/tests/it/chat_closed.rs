@@ -6,12 +6,6 @@ use crate::chat::{Peer, say};
 use crate::redis_server::RedisServer;
 use crate::running::Running;
 
-async fn asked<T: redis::FromRedisValue>(redis: &RedisServer, command: &[&str]) -> T {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.unwrap()
-}
-
 #[tokio::test]
 async fn a_broadcast_that_is_over_has_its_history_and_no_room() {
     for redis in [None, Some(RedisServer::start())] {
@@ -28,7 +22,7 @@ async fn a_broadcast_that_is_over_has_its_history_and_no_room() {
         let ended = peer.hear("stream_ended").await;
         assert_eq!(peer.closed().await, 4408);
         if let Some(redis) = &redis {
-            assert_eq!(asked::<String>(redis, &["FLUSHALL"]).await, "OK");
+            assert_eq!(redis.ask::<String>(&["FLUSHALL"]).await, "OK");
         }
 
         let (mut back, joined) = Peer::join_since(&api, stream, Some(&ended)).await;
@@ -42,7 +36,7 @@ async fn a_broadcast_that_is_over_has_its_history_and_no_room() {
         assert_eq!(ana.delete(&removal).await.status, 204);
         assert_eq!(api.get(&history).await.json, json!([]));
         if let Some(redis) = &redis {
-            let kept: Vec<String> = asked(redis, &["KEYS", "chat:*:*"]).await;
+            let kept: Vec<String> = redis.ask(&["KEYS", "chat:*:*"]).await;
             assert!(kept.is_empty(), "of a room that is closed: {kept:?}");
         }
     }

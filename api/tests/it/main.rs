@@ -14,6 +14,7 @@
 mod access_tokens;
 mod accounts;
 mod administration;
+mod answer_cache;
 mod audience;
 mod authorization;
 mod bans;
@@ -50,6 +51,7 @@ mod people;
 mod pictures;
 mod presence;
 mod query_plans;
+mod redis_questions;
 mod redis_server;
 mod registration;
 mod replicas;
