@@ -83,7 +83,7 @@ async fn an_admin_s_ban_ends_everything_at_once() {
     assert_eq!((banned.status.as_u16(), banned.json["bannedAt"].is_string()), (200, true), "{}", banned.json);
     assert_eq!(hers.closed().await, 4403);
     assert_eq!(
-        api.lifecycle.orders(),
+        api.lifecycle.distinct_orders(),
         [Order::Drop(live), Order::End(live, EndReason::EndedByOwner)],
         "told before the answer"
     );

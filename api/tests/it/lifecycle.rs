@@ -35,6 +35,17 @@ impl Lifecycle {
         self.orders.borrow().clone()
     }
 
+    /// Each order as it was given first: the background may have repeated them meanwhile.
+    pub(crate) fn distinct_orders(&self) -> Vec<Order> {
+        let mut distinct = Vec::new();
+        for order in self.orders() {
+            if !distinct.contains(&order) {
+                distinct.push(order);
+            }
+        }
+        distinct
+    }
+
     /// Every call fails from now on and what it shows is old, or it works again.
     pub(crate) fn set_away(&self, away: bool) {
         *self.away.lock().unwrap() = away;

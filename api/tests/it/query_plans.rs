@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::Utc;
 use serde_json::Value;
@@ -42,9 +43,14 @@ const WHOLE: [(&str, &str); 5] = [
     ),
 ];
 
+/// A background at work would change the rows of which PostgreSQL has just been told how many there are.
+async fn at_rest() -> Running {
+    Running::start_with(|config| config.deadlines.sweep = Duration::from_hours(1)).await
+}
+
 #[tokio::test]
 async fn no_query_reads_a_table_that_grows_from_end_to_end() {
-    let api = Running::start().await;
+    let api = at_rest().await;
     api.database.execute(GROWN).await;
     let mut connection = PgConnection::connect(&api.database.url).await.unwrap();
     // The plan for any values, which does not profit from the emptiness of those in a test.
@@ -74,7 +80,7 @@ async fn no_query_reads_a_table_that_grows_from_end_to_end() {
 
 #[tokio::test]
 async fn a_search_goes_by_the_beginnings_of_names() {
-    let api = Running::start().await;
+    let api = at_rest().await;
     api.database.execute(GROWN).await;
     let mut connection = PgConnection::connect(&api.database.url).await.unwrap();
     connection.execute("set plan_cache_mode = force_custom_plan").await.unwrap();
@@ -88,7 +94,7 @@ async fn a_search_goes_by_the_beginnings_of_names() {
 
 #[tokio::test]
 async fn the_log_of_admins_is_read_by_one_index_whatever_is_asked_for() {
-    let api = Running::start().await;
+    let api = at_rest().await;
     api.database.execute(LOGGED).await;
     let mut connection = PgConnection::connect(&api.database.url).await.unwrap();
     connection.execute("set plan_cache_mode = force_generic_plan").await.unwrap();

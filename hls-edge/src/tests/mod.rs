@@ -116,6 +116,14 @@ impl Scene {
         self.client.get(self.url(path)).send().await.unwrap()
     }
 
+    /// Until there is room for it.
+    async fn until_had(&self, path: &str) {
+        let begun = Instant::now();
+        while self.status(path).await == 503 {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{path} stays refused");
+        }
+    }
+
     async fn status(&self, path: &str) -> u16 {
         self.get(path).await.status().as_u16()
     }

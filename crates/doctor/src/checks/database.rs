@@ -38,6 +38,6 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
 }
 
 /// As the api says it in its log: with each request that fails, and with each of its own rounds.
-pub(crate) const FAILS: [&str; 2] = ["PostgreSQL is unavailable", "the background's queries fail"];
+pub(crate) const FAILS: [&str; 2] = ["PostgreSQL is unavailable", "queries in the background fail"];
 /// The api's rounds are five seconds apart; one that waits for a connection takes three more, one whose query hangs longer.
 const FAILING_SECONDS: i64 = 30;
