@@ -10,10 +10,12 @@ use caudal_directory::{StreamControl, Unavailable};
 use caudal_service::forwarding::ForwardingNotices;
 use caudal_service::internal::Verifier;
 use futures::future::BoxFuture;
+use prometheus::IntGauge;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::address::TrustedProxies;
 use crate::answer_cache::AnswerCache;
@@ -35,7 +37,7 @@ use crate::outbox::Runner;
 use crate::pictures::Pictures;
 use crate::presence::{Presence, ViewerIds};
 use crate::realtime::Realtime;
-use crate::redis_store::RedisStore;
+use crate::redis_store::{self, RedisStore};
 use crate::registration::RegistrationMode;
 use crate::routes::Origins;
 use crate::rtmp_door::Prober;
@@ -71,6 +73,8 @@ pub(crate) struct Entrance {
     pub(crate) metrics: Metrics,
     /// For one request.
     pub(crate) deadline: Duration,
+    /// Changes that are under way.
+    pub(crate) changes: TaskTracker,
 }
 
 /// People: their passwords, sessions and stream keys, and what they are mailed.
@@ -150,7 +154,7 @@ pub(crate) struct Opened {
     /// To be kept while it serves.
     pub(crate) lock: Option<DatabaseLock>,
     /// To be watched.
-    pub(crate) redis: Option<RedisStore>,
+    pub(crate) redis: Option<(RedisStore, IntGauge)>,
     /// To be run.
     pub(crate) realtime: Realtime,
     /// To be run.
@@ -177,6 +181,9 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     )
     .await?;
     let redis = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
+    // Apart from what chat and limits wait for: answers are large.
+    let cache = config.redis_url.as_ref().map(RedisStore::open).transpose()?;
+    let reachable = redis.as_ref().map(|_| redis_store::gauge(&config.registry)).transpose()?;
     let metrics = Metrics::register(&config.registry)?;
     let runner = Runner::open(&config.registry)?;
     let prober = config.rtmp_door.map(|door| Prober::open(door, deadlines.rtmp_probe, &config.registry));
@@ -213,6 +220,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             cors_origins: config.cors_origins,
             metrics: metrics.clone(),
             deadline: deadlines.request,
+            changes: TaskTracker::new(),
         }),
         accounts: Arc::new(Accounts {
             database: database.clone(),
@@ -253,7 +261,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             metrics: metrics.clone(),
         }),
         pictures: Arc::new(Pictures::new(database.clone(), config.pictures)),
-        answer_cache: Arc::new(AnswerCache::new(redis.clone(), metrics.clone())),
+        answer_cache: Arc::new(AnswerCache::new(cache, metrics.clone())),
         notifications: Arc::new(Notifications { database: database.clone(), hub: told }),
         event_subscriptions: Arc::new(EventSubscriptions {
             database,
@@ -267,7 +275,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     Ok(Opened {
         app,
         lock,
-        redis,
+        redis: redis.zip(reachable),
         realtime,
         runner,
         mailing,

@@ -3,10 +3,10 @@
 
 use crate::app::Streams;
 use crate::error::Error;
-use crate::stream::{End, Owner, order_end, request_end};
+use crate::stream::{End, Owner, request_end};
 
 /// Ends the broadcasts of everybody who is banned or deleted. New ones are refused by `authorize`, and sessions wherever
-/// they are used (`auth::Caller`, refreshing, logging in).
+/// they are used (`auth::Caller`, refreshing, logging in). The background's next piece of work gives the orders, side by side.
 pub(crate) async fn enforce(streams: &Streams) -> Result<(), Error> {
     let running = sqlx::query_scalar!(
         r#"select s.id from streams s join users u on u.id = s.user_id
@@ -22,7 +22,6 @@ pub(crate) async fn enforce(streams: &Streams) -> Result<(), Error> {
         request_end(&mut tx, owner, stream, End::Banned).await?;
         tx.commit().await?;
         tracing::info!(target: "caudal_api::audit", %stream, user = %owner.user, "a ban ends a broadcast");
-        order_end(streams, stream, End::Banned).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What goes when somebody deletes their account, and what stays without them.
 //!
-//! The row in `users` stays, because broadcasts hang on it, and has nothing of the person any more. What there may be a lot of
+//! The row in `users` stays, because broadcasts hang on it, and has nothing of the person any more; titles and descriptions stay as they
+//! were written. What there may be a lot of
 //! (followers, messages) is erased in portions: at once as far as one goes, and in the background until nothing is left.
 
 use caudal_livestream::StreamId;
@@ -13,7 +14,7 @@ use crate::chat;
 use crate::error::Error;
 use crate::event_subscriptions;
 use crate::pictures;
-use crate::stream::{End, Owner, close_unused, request_end};
+use crate::stream::{End, Owner, close_unused, default_title, request_end};
 use crate::stream_key::Sealed;
 use crate::username::{Skeleton, of_deleted};
 
@@ -27,6 +28,15 @@ pub(crate) async fn anonymise(
     let user = owner.user;
     let username =
         sqlx::query_scalar!("select username from users where id = $1", user).fetch_one(&mut *db).await?;
+    // The title that broadcasts have whose streamer never wrote one.
+    sqlx::query!(
+        "update streams set title = $3, revision = revision + 1 where user_id = $1 and title = $2",
+        user,
+        default_title(&username),
+        default_title(&of_deleted(user))
+    )
+    .execute(&mut *db)
+    .await?;
     sqlx::query!(
         r#"insert into former_names (skeleton_hash, free_at) values ($1, now() + make_interval(days => $2))
            on conflict (skeleton_hash) do update set free_at = excluded.free_at"#,
@@ -163,9 +173,19 @@ pub(crate) async fn go_on(chat: &Chat) -> Result<(), Error> {
         let more = erase(chat, person.id).await?;
         // A message that was accepted before the deletion may be on its way into the database for some time.
         if !more && person.settled {
-            sqlx::query!("update users set erasing_since = null where id = $1", person.id)
-                .execute(&chat.database)
-                .await?;
+            // What somebody else was at just now is left for the next time.
+            sqlx::query!(
+                r#"update users set erasing_since = null
+                   where id = $1
+                     and not exists (select from followers where follower_id = $1)
+                     and not exists (select from followers where following_id = $1)
+                     and not exists (select from user_blocks where blocker_id = $1)
+                     and not exists (select from user_blocks where blocked_id = $1)
+                     and not exists (select from chat_messages where user_id = $1 and message <> '')"#,
+                person.id
+            )
+            .execute(&chat.database)
+            .await?;
         }
     }
     Ok(())

@@ -119,6 +119,23 @@ pub(crate) async fn surround(
     with_problem(response, &exchange.0.id, &method)
 }
 
+/// Carries a change to its end, or to its deadline, also when its client has gone meanwhile: rooms are told, and answers that are kept are
+/// dropped, after the commit.
+pub(crate) async fn finish(State(entrance): State<Arc<Entrance>>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let change = tokio::time::timeout(entrance.deadline, next.run(request)).in_current_span();
+    match entrance.changes.spawn(change).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Error::from(LimitError::TimedOut).into_response(),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Error::Internal(format!("a change was not carried out: {error}")).into_response(),
+        },
+    }
+}
+
 /// Gives an error its body: our own errors carry theirs, a layer's bare status gets one.
 pub(crate) fn with_problem(mut response: Response, id: &str, method: &Method) -> Response {
     let status = response.status();

@@ -1,20 +1,19 @@
 //! What everybody reads, as it was answered last: while PostgreSQL is away, lists and public pages stay readable.
 //!
-//! Whatever could change such an answer needs PostgreSQL as well, so an answer of just before an outage stays right during it, but for
-//! what another replica changed between the two.
+//! Whatever could change such an answer needs PostgreSQL as well, so nothing of it changes during the outage. What another replica changed
+//! between the answer and the outage is not known here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 
-use crate::error::Error;
+use crate::kept_answer::{self, KeptAnswer, may_have_changed};
 
 /// Of one replica.
 #[derive(Default)]
@@ -25,17 +24,28 @@ pub(crate) struct LastAnswers {
 
 #[derive(Clone)]
 struct Answer {
-    headers: HeaderMap,
-    body: Bytes,
+    kept: KeptAnswer,
     at: Instant,
 }
 
 /// Remembers what is answered, and answers with that where the handler cannot.
 pub(crate) async fn stand_in(State(last): State<Arc<LastAnswers>>, request: Request, next: Next) -> Response {
-    let Some(asked) = asked(&request) else { return next.run(request).await };
+    let Some(asked) = asked(&request) else {
+        let (method, route) = (request.method().clone(), kept_answer::route(&request).to_owned());
+        let response = next.run(request).await;
+        if may_have_changed(&method, &route, response.status()) {
+            // What goes on being read is back in a moment.
+            last.answers().clear();
+        }
+        return response;
+    };
     let response = next.run(request).await;
     match response.status() {
         StatusCode::OK => last.remember(asked, response).await,
+        StatusCode::NOT_MODIFIED => {
+            last.confirm(&asked, response.headers().get(header::ETAG));
+            response
+        }
         StatusCode::SERVICE_UNAVAILABLE => last.answer(&asked, Instant::now()).unwrap_or(response),
         // What is gone does not come back.
         StatusCode::NOT_FOUND => {
@@ -48,29 +58,37 @@ pub(crate) async fn stand_in(State(last): State<Arc<LastAnswers>>, request: Requ
 
 /// What is asked for, where the answer is the same for everybody.
 fn asked(request: &Request) -> Option<String> {
-    let route = request.extensions().get::<MatchedPath>()?.as_str();
+    let route = kept_answer::route(request);
     let for_all = request.method() == Method::GET
         && PUBLIC.contains(&route)
         // Some handlers tell people what is theirs.
         && (route != FOR_SOMEBODY || !request.headers().contains_key(header::AUTHORIZATION));
-    let asked = request.uri().path_and_query()?.as_str();
-    (for_all && asked.len() <= LONGEST).then(|| asked.to_owned())
+    kept_answer::asked(request).filter(|_| for_all)
 }
 
 impl LastAnswers {
     async fn remember(&self, asked: String, response: Response) -> Response {
         let is_known = self.answers().get(&asked).is_some_and(|known| known.at.elapsed() < REFRESH);
-        let is_small = response.body().size_hint().exact().is_some_and(|bytes| bytes <= LARGEST);
-        if is_known || !is_small || response.headers().contains_key(header::SET_COOKIE) {
+        if is_known {
             return response;
         }
-        let (parts, body) = response.into_parts();
-        let Ok(body) = to_bytes(body, usize::MAX).await else {
-            return Error::Internal("an answer that was ready could not be read".to_owned()).into_response();
-        };
-        let answer = Answer { headers: parts.headers.clone(), body: body.clone(), at: Instant::now() };
-        self.keep(asked, answer);
-        Response::from_parts(parts, Body::from(body))
+        match KeptAnswer::of(response).await {
+            Ok(kept) => {
+                self.keep(asked, Answer { kept: kept.clone(), at: Instant::now() });
+                kept.into_response()
+            }
+            Err(response) => response,
+        }
+    }
+
+    /// Somebody has the same, and was told that it is so still.
+    fn confirm(&self, asked: &str, tag: Option<&HeaderValue>) {
+        if let Some(answer) = self.answers().get_mut(asked)
+            && tag.is_some()
+            && answer.kept.headers.get(header::ETAG) == tag
+        {
+            answer.at = Instant::now();
+        }
     }
 
     fn keep(&self, asked: String, answer: Answer) {
@@ -87,13 +105,12 @@ impl LastAnswers {
 
     /// With its age (RFC 9111), so that nobody takes it for new.
     fn answer(&self, asked: &str, now: Instant) -> Option<Response> {
-        let Answer { headers, body, at } = self.answers().get(asked).cloned()?;
+        let Answer { kept, at } = self.answers().get(asked).cloned()?;
         let age = now.duration_since(at);
         if age > OLDEST {
             return None;
         }
-        let mut response = Response::new(Body::from(body));
-        *response.headers_mut() = headers;
+        let mut response = kept.into_response();
         response.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
         Some(response)
     }
@@ -114,11 +131,7 @@ const PUBLIC: &[&str] = &[
 ];
 /// Tells people whom they follow.
 const FOR_SOMEBODY: &str = "/api/users/{id}";
-/// Bytes of a path with its query: a page further on has a cursor, which few ask for.
-const LONGEST: usize = 512;
-/// A full page of streams has some 60 KB.
-const LARGEST: u64 = 64 * 1024;
-/// With [`LARGEST`] 32 MB at the very most; pages of twenty have a fifth of that.
+/// With [`LARGEST`](crate::kept_answer::LARGEST) 32 MB at the very most; pages of twenty have a fifth of that.
 const MOST: usize = 512;
 /// What is asked for all the time is copied once in so long.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -130,7 +143,13 @@ mod tests {
     use super::*;
 
     fn answered(at: Instant) -> Answer {
-        Answer { headers: HeaderMap::new(), body: Bytes::from_static(b"[]"), at }
+        Answer {
+            kept: KeptAnswer {
+                headers: [(header::ETAG, HeaderValue::from_static("\"1\""))].into_iter().collect(),
+                body: "[]".into(),
+            },
+            at,
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -141,6 +160,18 @@ mod tests {
         assert_eq!(later.headers()[header::AGE], "900");
         assert!(last.answer("/streams", now + OLDEST + Duration::from_secs(1)).is_none());
         assert!(last.answer("/categories", now).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_browsers_are_told_is_so_still_is_as_good_as_new() {
+        let last = LastAnswers::default();
+        last.keep("/streams/a".to_owned(), answered(Instant::now()));
+        for (tag, age) in [("\"1\"", "0"), ("\"2\"", "60")] {
+            tokio::time::advance(Duration::from_mins(1)).await;
+            last.confirm("/streams/a", Some(&HeaderValue::from_static(tag)));
+            let answer = last.answer("/streams/a", Instant::now()).unwrap();
+            assert_eq!(answer.headers()[header::AGE], age, "{tag}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -63,6 +63,7 @@ mod forgotten_streams;
 pub mod fuzzing;
 mod input;
 mod json;
+mod kept_answer;
 mod known_version;
 mod language;
 mod last_answers;
@@ -174,10 +175,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
             Ok(())
         });
     }
-    if let Some(redis) = redis {
+    if let Some((redis, reachable)) = redis {
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            redis_store::watch(redis, shutdown).await;
+            redis_store::watch(redis, reachable, shutdown).await;
             Ok(())
         });
     }
@@ -208,6 +209,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         shutdown.cancel();
         outcome = outcome.and(ended);
     }
+    app.entrance.changes.close();
+    app.entrance.changes.wait().await;
     database.close().await;
     // Last of all: whoever takes the database next must find nobody at work in it.
     drop(lock);

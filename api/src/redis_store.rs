@@ -1,9 +1,12 @@
 //! The connection to Redis: one, multiplexed, reconnecting by itself.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::{IntGauge, Registry};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, IntoConnectionInfo as _, RedisError, RedisResult};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
@@ -11,23 +14,32 @@ use crate::start_error::StartError;
 
 /// Cheap to clone; all clones share the connection.
 #[derive(Clone)]
-pub(crate) struct RedisStore(ConnectionManager);
+pub(crate) struct RedisStore {
+    client: Client,
+    // Held for single operations only, never across an await.
+    connection: Arc<Mutex<ConnectionManager>>,
+}
 
 impl RedisStore {
     /// Does not wait for Redis: everything that uses it has an answer for its absence.
     pub(crate) fn open(url: &SecretString) -> Result<Self, StartError> {
         let client = client(url).map_err(StartError::RedisUrl)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_number_of_retries(1);
-        ConnectionManager::new_lazy_with_config(client, config)
-            .map(Self)
-            .map_err(|error| StartError::RedisUrl(error.to_string()))
+        let connection = manager(&client).map_err(|error| StartError::RedisUrl(error.to_string()))?;
+        Ok(Self { client, connection: Arc::new(Mutex::new(connection)) })
     }
 
+    /// To be asked for anew by whoever works on and on: see [`Self::failed`].
     pub(crate) fn connection(&self) -> ConnectionManager {
-        self.0.clone()
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A manager that was refused when it connected (the password is another one) never connects again by itself.
+    pub(crate) fn failed(&self, error: &RedisError) {
+        if !error.is_io_error()
+            && let Ok(anew) = manager(&self.client)
+        {
+            *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = anew;
+        }
     }
 }
 
@@ -39,10 +51,21 @@ pub fn check_redis_url(url: &SecretString) -> Result<(), String> {
     client(url).map(drop)
 }
 
-pub(crate) fn client(url: &SecretString) -> Result<redis::Client, String> {
-    redis::Client::open(url.expose_secret().trim()).map_err(|_| {
+pub(crate) fn client(url: &SecretString) -> Result<Client, String> {
+    let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(VANISHED);
+    let info = url.expose_secret().trim().into_connection_info().map(|info| info.set_tcp_settings(tcp));
+    info.and_then(Client::open).map_err(|_| {
         "expected a URL as in redis://localhost:6379 or redis://:password@localhost:6379/0; rediss:// for TLS".to_owned()
     })
+}
+
+/// Connects when it is first used.
+fn manager(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE))
+        .set_number_of_retries(1);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 /// That Redis did not answer lately: until that is over, whoever asks it with each request goes on without.
@@ -61,12 +84,16 @@ impl Absence {
 }
 
 /// Asks Redis now and then whether it is there, and says when it goes and comes: what is without it goes on quietly.
-pub(crate) async fn watch(store: RedisStore, shutdown: CancellationToken) {
-    let mut reachable = Reachable::default();
+pub(crate) async fn watch(store: RedisStore, reachable: IntGauge, shutdown: CancellationToken) {
+    let mut heard = Reachable::default();
     loop {
         let mut connection = store.connection();
-        let answer: redis::RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
-        match reachable.heard(answer.map_err(|error| error.to_string())) {
+        let answer: RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
+        if let Err(error) = &answer {
+            store.failed(error);
+        }
+        reachable.set(i64::from(answer.is_ok()));
+        match heard.heard(answer.map_err(|error| error.to_string())) {
             Some(Change::Gone(reason)) => tracing::warn!(
                 "Redis (REDIS_URL) is away: {reason}; until it is back each replica counts limits for itself"
             ),
@@ -77,6 +104,16 @@ pub(crate) async fn watch(store: RedisStore, shutdown: CancellationToken) {
             return;
         }
     }
+}
+
+/// What [`watch`] keeps up to date.
+pub(crate) fn gauge(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
+    let reachable = IntGauge::new(
+        "caudal_api_redis_reachable",
+        "Whether Redis answers; while it does not, nobody can say anything in a chat.",
+    )?;
+    registry.register(Box::new(reachable.clone()))?;
+    Ok(reachable)
 }
 
 /// What was heard of Redis last; nothing at the start, when all is supposed to be well.
@@ -105,6 +142,9 @@ impl Reachable {
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// Every request waits for Redis at most this long before it goes on without.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// After so long without a sign of the machine at the other end, the connection is broken and a new one is made. TCP itself would take
+/// a quarter of an hour.
+const VANISHED: Duration = Duration::from_secs(10);
 /// A request asks several times, and a Redis that hangs would hold each of them up as long as one waits for it.
 const PAUSE: Duration = Duration::from_secs(1);
 

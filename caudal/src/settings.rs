@@ -227,7 +227,7 @@ pub struct Settings {
     /// How long an access token lasts, at most `30d`.
     #[arg(long, env = "JWT_EXPIRES_IN", default_value = "1h", value_parser = span("30d"), value_name = "TIME", help_heading = STREAMS)]
     pub jwt_expires_in: Span,
-    /// How long a refresh token lasts, and with it a log-in that is not used; at most `3650d`.
+    /// How long a refresh token lasts, and with it a log-in that is not used. After 30 days a log-in ends in any case, so more than `30d` changes nothing.
     #[arg(long, env = "JWT_REFRESH_EXPIRES_IN", default_value = "7d", value_parser = span("3650d"), value_name = "TIME", help_heading = STREAMS)]
     pub jwt_refresh_expires_in: Span,
 

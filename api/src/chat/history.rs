@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use caudal_livestream::StreamId;
 use serde::{Serialize, Serializer};
@@ -14,6 +15,7 @@ use super::log::RoomLog;
 use super::position::Position;
 use super::removal::{Removal, Said};
 use super::{ChatError, store};
+use crate::database::within;
 use crate::error::is_outage;
 use crate::stream;
 
@@ -106,7 +108,7 @@ pub(super) async fn beside(
         let removed = if ids.is_empty() { HashSet::new() } else { store::removed(database, &ids).await? };
         Ok::<_, sqlx::Error>((merged(kept, events, recent, &removed, most), removed))
     };
-    read.await.map_err(unreadable)
+    within(LONGEST, read).await.map_err(unreadable)
 }
 
 /// The same of one that is closed: nothing is on its way any more.
@@ -116,7 +118,8 @@ pub(super) async fn of_closed(
     position: Option<Position>,
     most: usize,
 ) -> Result<Vec<Line>, ChatError> {
-    store::before(database, stream, position, rows(most)).await.map_err(unreadable)
+    let read = store::before(database, stream, position, rows(most));
+    within(LONGEST, read).await.map_err(unreadable)
 }
 
 fn rows(most: usize) -> i64 {
@@ -151,6 +154,9 @@ fn merged(
     all.truncate(most);
     all
 }
+
+/// For PostgreSQL. Whoever enters a room waits so long, and not until TCP gives a dead machine up.
+const LONGEST: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -189,6 +189,11 @@ impl Hub {
         Ok(())
     }
 
+    /// Whether somebody is in this room, or was lately.
+    pub(crate) fn is_open(&self, stream: StreamId) -> bool {
+        self.rooms().contains_key(&stream)
+    }
+
     /// What somebody is told of a room that is closed. Nothing will happen in it, so nothing is kept for it.
     async fn closed(&self, stream: StreamId, member: Member) -> Result<(Joined, Seat), ChatError> {
         let mut lines = history::of_closed(&self.0.database, stream, None, LINES).await?;

@@ -8,6 +8,8 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::database::within;
+
 /// Makes the partitions of the coming days, before the first message. What cannot be made just now is left to [`keep`], unless messages
 /// of today would have nowhere to go: then it is tried again for as long as `patience`.
 ///
@@ -33,7 +35,7 @@ pub(crate) async fn prepare(database: &PgPool, patience: Duration) -> Result<(),
 pub(crate) async fn keep(database: PgPool, shutdown: CancellationToken) {
     let keeping = async {
         loop {
-            if let Err(error) = tidy(&database).await {
+            if let Err(error) = within(LONGEST, tidy(&database)).await {
                 tracing::warn!(%error, "chat's days could not be made or dropped; tried again in an hour");
             }
             sleep(EVERY).await;
@@ -126,6 +128,8 @@ const DAYS_MADE: usize = 15;
 /// Longer than anybody looks back.
 const DAYS_KEPT: u64 = 30;
 const EVERY: Duration = Duration::from_secs(3_600);
+/// For all that is to be made and dropped, each of which waits for its lock some seconds at most.
+const LONGEST: Duration = Duration::from_mins(5);
 /// Between two tries of a start.
 const PAUSE: Duration = Duration::from_millis(500);
 

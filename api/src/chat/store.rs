@@ -204,6 +204,22 @@ pub(super) async fn hide_banned(database: &PgPool, rows: &[KeptRow]) -> Result<(
     Ok(())
 }
 
+/// Empties what people said whose account was deleted while it was on its way to PostgreSQL, however long that took.
+pub(super) async fn erase_of_deleted(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"update chat_messages m
+           set message = '', deleted_at = coalesce(m.deleted_at, now()), deleted_by = coalesce(m.deleted_by, m.user_id)
+           from users u
+           where m.id = any($1) and m.created_at = any($2) and m.message <> ''
+             and u.id = m.user_id and u.deleted_at is not null"#,
+        &rows.iter().map(|row| row.id).collect::<Vec<_>>(),
+        &rows.iter().map(|row| time_of(row.id)).collect::<Vec<_>>()
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
 /// Who wrote a message.
 pub(super) async fn author_of(
     database: &PgPool,

@@ -95,7 +95,7 @@ impl Callback {
         Ok(Self { url, reach: Reach::Public })
     }
 
-    /// Whose turns are counted.
+    /// What turns are counted by, whatever the port, besides the subscription's owner.
     pub(super) fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }

@@ -116,7 +116,8 @@ impl NewEventSubscription {
             InputError::Invalid(vec![FieldError::new(pointer, "unknown", PeopleError::Unknown.to_string())])
         })?;
         let job = Job::VerifyEventSubscription { subscription: id };
-        let challenge = Targeted { id: Uuid::now_v7(), job, target: self.callback.host().to_owned() };
+        let target = self.callback.host().to_owned();
+        let challenge = Targeted { id: Uuid::now_v7(), job, target, owner_id: caller.user };
         outbox::put_targeted(&mut tx, &[challenge]).await?;
         tx.commit().await?;
         Ok(row.into())

@@ -57,7 +57,8 @@ pub(crate) async fn tell_subscribers(
         let callback = Callback::parse(&subscription.callback, parts.targets.hosts());
         let target = callback.as_ref().map(Callback::host).unwrap_or_default().to_owned();
         let job = Job::DeliverEvent { subscription: subscription.id, event: batch.event.clone() };
-        deliveries.push(Targeted { id: message_id(id, subscription.id), job, target });
+        let owner_id = subscription.user_id;
+        deliveries.push(Targeted { id: message_id(id, subscription.id), job, target, owner_id });
     }
     let mut tx = parts.database.begin().await?;
     outbox::put_targeted(&mut tx, &deliveries).await?;
@@ -71,6 +72,7 @@ pub(crate) async fn tell_subscribers(
 
 struct Subscriber {
     id: Uuid,
+    user_id: Uuid,
     callback: String,
     is_full: bool,
 }
@@ -78,7 +80,7 @@ struct Subscriber {
 async fn subscribers(database: &PgPool, batch: &SubscribersOfEvent) -> Result<Vec<Subscriber>, Error> {
     let rows = sqlx::query_as!(
         Subscriber,
-        r#"select e.id, e.callback,
+        r#"select e.id, e.user_id, e.callback,
                   (select count(*) from (
                       select from outbox o
                       where o.lane = 'webhooks' and o.payload ->> 'subscription' = e.id::text limit $4

@@ -69,10 +69,8 @@ impl Job {
             | Self::StreamEnded { .. }
             | Self::StreamUpdated { .. }
             | Self::NewFollower { .. } => Lane::Events,
-            Self::NotifyFollowers(_) => Lane::FanOut,
-            Self::TellSubscribers(_) | Self::DeliverEvent { .. } | Self::VerifyEventSubscription { .. } => {
-                Lane::Webhooks
-            }
+            Self::NotifyFollowers(_) | Self::TellSubscribers(_) => Lane::FanOut,
+            Self::DeliverEvent { .. } | Self::VerifyEventSubscription { .. } => Lane::Webhooks,
         }
     }
 
@@ -132,5 +130,26 @@ mod tests {
             assert_eq!(Job::of_columns(&name, &payload).unwrap(), job);
         }
         assert!(Job::of_columns("dance", &Value::Null).is_err());
+    }
+
+    #[test]
+    fn only_what_asks_somebody_s_server_waits_behind_slow_servers() {
+        let (stream, event) = (Uuid::nil(), Event::StreamEnded { stream: Uuid::nil() });
+        for (job, lane) in [
+            (Job::StreamStarted { stream }, Lane::Events),
+            (Job::NotifyFollowers(FollowersOfStream { stream, after: None }), Lane::FanOut),
+            (
+                Job::TellSubscribers(SubscribersOfEvent {
+                    event: event.clone(),
+                    streamer: stream,
+                    after: None,
+                }),
+                Lane::FanOut,
+            ),
+            (Job::DeliverEvent { subscription: stream, event }, Lane::Webhooks),
+            (Job::VerifyEventSubscription { subscription: stream }, Lane::Webhooks),
+        ] {
+            assert_eq!(job.lane(), lane, "{job:?}");
+        }
     }
 }

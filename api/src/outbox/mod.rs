@@ -6,7 +6,7 @@
 //! * `job` – what there is to do, and in which lane
 //! * `queue` – the table: put in, claimed for a while, done, tried again later, given up
 //! * `backoff` – how much later
-//! * `turns` – how many of them ask one host at the same time
+//! * `turns` – how many of them ask one host, and how many for one account, at the same time
 //! * `runner` – the task of each replica that claims jobs and sees to them; `perform` – who does which
 //! * `metrics` – how many wait, for how long, and what came of them
 //! * `dead_letters` – what was given up, for admins

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::job::{Job, Lane};
 use super::perform::Outcome;
+use super::turns::Busy;
 use crate::error::Error;
 
 /// What is to be done once the transaction is committed.
@@ -32,31 +33,35 @@ pub(crate) async fn put(db: &mut PgConnection, job: &Job) -> Result<(), Error> {
 pub(crate) struct Targeted {
     pub(crate) id: Uuid,
     pub(crate) job: Job,
-    /// Of jobs that ask one host, a replica does a few at the same time.
+    /// The host. Of jobs that ask one host, a replica does a few at the same time.
     pub(crate) target: String,
+    /// The account that has it asked. Of all jobs for one account, a replica does a few at the same time.
+    pub(crate) owner_id: Uuid,
 }
 
 /// The same for jobs that ask hosts. One that is there already, by its id, stays as it is.
 pub(crate) async fn put_targeted(db: &mut PgConnection, jobs: &[Targeted]) -> Result<(), Error> {
-    let (mut ids, mut lanes, mut topics, mut payloads, mut targets) =
-        (vec![], vec![], vec![], vec![], vec![]);
-    for Targeted { id, job, target } in jobs {
+    let (mut ids, mut lanes, mut topics, mut payloads, mut targets, mut owners) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    for Targeted { id, job, target, owner_id } in jobs {
         let (topic, payload) = columns(job)?;
         ids.push(*id);
         lanes.push(job.lane().as_str().to_owned());
         topics.push(topic);
         payloads.push(payload);
         targets.push(target.clone());
+        owners.push(*owner_id);
     }
     sqlx::query!(
-        r#"insert into outbox (id, lane, topic, payload, target)
-           select * from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::text[])
+        r#"insert into outbox (id, lane, topic, payload, target, owner_id)
+           select * from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::uuid[])
            on conflict (id) do nothing"#,
         &ids,
         &lanes,
         &topics,
         &payloads,
-        &targets
+        &targets,
+        &owners
     )
     .execute(&mut *db)
     .await?;
@@ -72,14 +77,15 @@ pub(super) struct Claimed {
     pub(super) payload: Value,
     pub(super) attempts: i32,
     pub(super) target: Option<String>,
+    pub(super) owner_id: Option<Uuid>,
 }
 
-/// At most so many jobs of a lane that are due, but for those that ask one of `busy`.
+/// At most so many jobs of a lane that are due, but for those that ask a host, or for an owner, of `busy`.
 pub(super) async fn claim(
     database: &PgPool,
     lane: Lane,
     most: usize,
-    busy: &[String],
+    busy: &Busy,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     sqlx::query_as!(
         Claimed,
@@ -87,15 +93,16 @@ pub(super) async fn claim(
            from (
                select id from outbox
                where dead_at is null and lane = $1 and next_at <= now() and attempts < $3
-                 and (target is null or target <> all($5))
+                 and (target is null or target <> all($5)) and (owner_id is null or owner_id <> all($6))
                order by next_at, id limit $2 for update skip locked
            ) due
-           where o.id = due.id returning o.id, o.topic, o.payload, o.attempts, o.target"#,
+           where o.id = due.id returning o.id, o.topic, o.payload, o.attempts, o.target, o.owner_id"#,
         lane.as_str(),
         i64::try_from(most).unwrap_or(i64::MAX),
         MOST_ATTEMPTS,
         LEASE.as_secs_f64(),
-        busy
+        &busy.hosts,
+        &busy.owners
     )
     .fetch_all(database)
     .await
@@ -189,7 +196,7 @@ pub(super) const CHANNEL: &str = "caudal_outbox";
 const NOTIFY: &str = "notify caudal_outbox";
 /// Twice what a job may take ([`super::runner`]'s deadline), so that none is done by two at once.
 const LEASE: Duration = Duration::from_secs(60);
-/// The last of them an hour after the first: longer than a restart of Redis takes.
+/// The last of them half an hour to an hour after the first: longer than a restart of Redis takes.
 const MOST_ATTEMPTS: i32 = 16;
 /// For an admin to look at them.
 const DEAD_LETTERS_KEPT_DAYS: i32 = 14;

@@ -17,7 +17,7 @@ use super::job::Lane;
 use super::metrics::JobMetrics;
 use super::perform::{Outcome, perform};
 use super::queue::{self, Claimed};
-use super::turns::{Turn, Turns};
+use super::turns::{Busy, Turn, Turns};
 use crate::app::App;
 use crate::database::within;
 use crate::error::Error;
@@ -101,7 +101,7 @@ async fn run_lane(
         }
         if !surplus.is_empty() {
             match within(LONGEST, queue::give_back(database, &surplus)).await {
-                // Their hosts are busy now, so the next look finds others.
+                // Their hosts or owners are busy now, so the next look finds others.
                 Ok(()) => continue,
                 Err(error) => {
                     tracing::debug!(%error, "jobs cannot be given back; others have them when their leases are over");
@@ -120,23 +120,18 @@ async fn run_lane(
     let _ = timeout(GOODBYE, async { while running.join_next().await.is_some() {} }).await;
 }
 
-async fn claim(
-    database: &PgPool,
-    lane: Lane,
-    room: usize,
-    busy: &[String],
-) -> Result<Vec<Claimed>, sqlx::Error> {
+async fn claim(database: &PgPool, lane: Lane, room: usize, busy: &Busy) -> Result<Vec<Claimed>, sqlx::Error> {
     if room == 0 {
         return Ok(Vec::new());
     }
     within(LONGEST, queue::claim(database, lane, room, busy)).await
 }
 
-/// Which jobs have a place at the host that they ask, and which have none.
+/// Which jobs have a place at the host that they ask and one of their owner's, and which have none.
 fn by_turns(claimed: Vec<Claimed>, turns: &Turns) -> (Vec<(Claimed, Option<Turn>)>, Vec<Uuid>) {
     let (mut begun, mut surplus) = (Vec::new(), Vec::new());
     for job in claimed {
-        match job.target.as_deref().map(|host| turns.take(host)) {
+        match job.target.as_deref().map(|host| turns.take(host, job.owner_id)) {
             Some(None) => surplus.push(job.id),
             turn => begun.push((job, turn.flatten())),
         }
@@ -259,9 +254,10 @@ mod tests {
             payload: Value::Null,
             attempts: 1,
             target: None,
+            owner_id: None,
         };
         let began = Instant::now();
-        assert!(claim(&database, Lane::ALL[0], 1, &[]).await.is_err());
+        assert!(claim(&database, Lane::ALL[0], 1, &Busy::default()).await.is_err());
         assert!(settle(&database, &job, Ok(Outcome::Done)).await.is_err());
         assert!(settle(&database, &job, Err("it failed".to_owned())).await.is_err());
         assert!(tidy(&database, &metrics, true).await.is_err());

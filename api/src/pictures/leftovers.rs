@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::kept::word;
 use super::{PictureError, Pictures};
+use crate::database::within;
 use crate::error::Error;
 
 /// Looks for them until `shutdown`. Apart from the other work in the background, which must not wait for storage.
@@ -38,11 +39,11 @@ pub(crate) async fn remove_unused(pictures: Arc<Pictures>, every: Duration, shut
 async fn remove_some(pictures: &Pictures) -> Result<(), Error> {
     let unused = sqlx::query!(
         r#"select id, kind from pictures
-           where unused_since < now() - make_interval(mins => $1) order by unused_since limit 200"#,
-        KEPT_MINUTES
-    )
-    .fetch_all(&pictures.database)
-    .await?;
+           where unused_since < now() - make_interval(mins => $1) and kind = any($2) order by unused_since limit 200"#,
+        KEPT_MINUTES,
+        &PictureKind::ALL.map(|kind| word(kind).to_owned())
+    );
+    let unused = within(LONGEST, unused.fetch_all(&pictures.database)).await?;
     let unused = unused.into_iter().filter_map(|row| {
         let kind = PictureKind::ALL.into_iter().find(|kind| word(*kind) == row.kind)?;
         Some((row.id, Key::Picture(kind, row.id)))
@@ -58,16 +59,17 @@ async fn remove_some(pictures: &Pictures) -> Result<(), Error> {
         return Ok(());
     }
     // The row goes last: until then another replica, or the next time, does it again. Locked by id: two of them do it at once.
-    sqlx::query!(
+    let forgotten = sqlx::query!(
         r#"with gone as (select id from pictures where id = any($1) order by id for update)
            delete from pictures p using gone where p.id = gone.id"#,
         &gone
-    )
-    .execute(&pictures.database)
-    .await?;
+    );
+    within(LONGEST, forgotten.execute(&pictures.database)).await?;
     Ok(())
 }
 
 /// Pages that were opened a while ago still show it, and an upload may be on its way.
 const KEPT_MINUTES: i32 = 10;
 const REMOVED_AT_ONCE: usize = 8;
+/// For PostgreSQL.
+const LONGEST: Duration = Duration::from_secs(30);

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::database::within;
 use crate::start_error::StartError;
 use metrics::DoorMetrics;
 pub use probe::RtmpDoor;
@@ -49,7 +50,7 @@ impl Prober {
             let mut told = Told::default();
             loop {
                 ticks.tick().await;
-                if let Err(error) = self.look(&database, &mut told).await {
+                if let Err(error) = within(LONGEST, self.look(&database, &mut told)).await {
                     tracing::debug!(%error, "whether publishers can come in is not written down just now");
                     self.metrics.unknown();
                 }
@@ -93,5 +94,7 @@ impl Told {
 
 /// As long as an encoder waits for an answer, by and large.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// For a look with all that is written down of it.
+const LONGEST: Duration = Duration::from_secs(15);
 /// A replica that misses so many looks has lost its turn.
 const LOOKS_A_LEASE: u32 = 3;

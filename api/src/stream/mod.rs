@@ -51,12 +51,21 @@ pub(crate) async fn owner_of(database: &sqlx::PgPool, stream: uuid::Uuid) -> Res
     Ok(owner.fetch_optional(database).await?.ok_or(StreamError::Unknown)?)
 }
 
+/// Of a broadcast whose streamer has never written one.
+pub(crate) fn default_title(username: &str) -> String {
+    format!("{username}'s stream")
+}
+
 /// Replaces the categories of a stream.
 pub(crate) async fn set_categories(
     db: &mut sqlx::PgConnection,
     stream: uuid::Uuid,
     categories: &[uuid::Uuid],
 ) -> Result<(), Error> {
+    // First, as whoever removes a category does: locked in another order the two would wait for each other.
+    sqlx::query!("select id from categories where id = any($1) order by id for key share", categories)
+        .fetch_all(&mut *db)
+        .await?;
     sqlx::query!("delete from stream_categories where stream_id = $1", stream).execute(&mut *db).await?;
     let known = sqlx::query!(
         r#"insert into stream_categories (stream_id, category_id)

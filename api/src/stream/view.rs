@@ -1,16 +1,18 @@
 //! A stream as JSON.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use caudal_livestream::StreamId;
 use caudal_livestream::record::Phase;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use super::{Category, StreamError, StreamRow};
 use crate::account::Streamer;
 use crate::app::Streams;
+use crate::error::Error;
 use crate::known_version::is_known;
 
 /// What everybody may know of a stream.
@@ -92,35 +94,42 @@ impl StreamView {
         }
     }
 
-    /// `"{revision}.{viewers}.{phase}"`: the whole for If-None-Match, the part before the dot for If-Match, because a
-    /// viewer more is no reason to refuse a new title.
-    fn etag(&self) -> String {
-        let phase = self.phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));
-        format!("\"{}.{}.{phase}\"", self.revision, self.viewer_count)
-    }
-
     /// The answer to a GET: `304` when the reader has exactly this.
     pub(crate) fn unless_known(self, headers: &HeaderMap) -> Response {
-        let etag = self.etag();
-        if is_known(headers, &etag) {
-            return (
-                StatusCode::NOT_MODIFIED,
-                [(header::ETAG, etag), (header::CACHE_CONTROL, "no-cache".into())],
-            )
-                .into_response();
+        let response = self.into_response();
+        let tag = response.headers().get(header::ETAG).cloned();
+        match tag.as_ref().and_then(|tag| tag.to_str().ok()) {
+            Some(tag) if is_known(headers, tag) => {
+                (StatusCode::NOT_MODIFIED, [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache")])
+                    .into_response()
+            }
+            _ => response,
         }
-        self.into_response()
     }
+}
+
+/// `"{revision}.{hash}"`: the whole for If-None-Match, the part before the dot for If-Match, because a viewer more is no reason to
+/// refuse a new title. The hash is of all that is shown, names of people and categories too, which change without a revision.
+fn etag(revision: i32, shown: &[u8]) -> String {
+    let hash = Sha256::digest(shown);
+    format!("\"{revision}.{}\"", hex::encode(hash.get(..12).unwrap_or_default()))
 }
 
 impl IntoResponse for StreamView {
     fn into_response(self) -> Response {
-        let mut response = axum::Json(&self).into_response();
-        if let Ok(etag) = HeaderValue::try_from(self.etag()) {
-            response.headers_mut().insert(header::ETAG, etag);
-        }
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response
+        let shown = match serde_json::to_vec(&self) {
+            Ok(shown) => shown,
+            Err(error) => {
+                return Error::Internal(format!("a stream that cannot be shown: {error}")).into_response();
+            }
+        };
+        let tag = etag(self.revision, &shown);
+        let about = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::ETAG, tag.as_str()),
+            (header::CACHE_CONTROL, "no-cache"),
+        ];
+        (about, shown).into_response()
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::lifecycle::Order;
+use crate::redis_server::RedisServer;
 use crate::running::{Answer, PASSWORD, Person, Running, send};
 
 async fn delete(person: &Person<'_>, password: &str) -> Answer {
@@ -42,6 +43,8 @@ async fn nothing_of_a_deleted_person_is_left_in_the_database() {
     assert_eq!(eve.put(&format!("/api/users/me/blocks/{}", ana.id)).await.status, 204);
     let live = bob.goes_live().await;
     say(&ana, live, "a word of ana").await;
+    // Its title is of her name, as nobody wrote one.
+    api.done(ana.goes_live().await, "unpublished").await;
     api.database
         .execute(
             "insert into notifications (user_id, id, type, actor_id, created_at)
@@ -59,6 +62,7 @@ async fn nothing_of_a_deleted_person_is_left_in_the_database() {
     let rows: Vec<String> = sqlx::query_scalar(
         "select row_to_json(t)::text from users t where id = $1::uuid
          union all select row_to_json(t)::text from sessions t where user_id = $1::uuid
+         union all select row_to_json(t)::text from streams t where user_id = $1::uuid
          union all select row_to_json(t)::text from chat_messages t where user_id = $1::uuid
          union all select row_to_json(t)::text from followers t where $1::uuid in (follower_id, following_id)
          union all select row_to_json(t)::text from user_blocks t where $1::uuid in (blocker_id, blocked_id)
@@ -70,8 +74,8 @@ async fn nothing_of_a_deleted_person_is_left_in_the_database() {
     .fetch_all(&api.database.pool)
     .await
     .unwrap();
-    // The account, its session and its message.
-    assert_eq!(rows.len(), 3, "{rows:#?}");
+    // The account, its session, its broadcast and its message.
+    assert_eq!(rows.len(), 4, "{rows:#?}");
     let dump = rows.concat();
     for trace in ["ana", "Ana", "Cádiz", "127.0.0.1", "$argon2id", "a word"] {
         assert!(!dump.contains(trace), "{trace}: {rows:#?}");
@@ -175,6 +179,25 @@ async fn what_a_deleted_person_said_disappears_where_it_is_being_read() {
     assert_eq!(left, [stays]);
     let refused = ana.post(&format!("/api/chat/{live}/messages"), json!({"message": "still here"})).await;
     assert_eq!(refused.refusal(), (401, "session_revoked"));
+}
+
+#[tokio::test]
+async fn a_message_that_postgresql_gets_long_after_the_deletion_is_kept_from_everybody() {
+    let redis = RedisServer::start();
+    let url = redis.url().into();
+    let api = Running::start_with(|config| config.redis_url = Some(url)).await;
+    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
+    let live = bob.goes_live().await;
+    let mut held = api.database.pool.begin().await.unwrap();
+    sqlx::query("lock table chat_messages in share mode").execute(&mut *held).await.unwrap();
+    say(&ana, live, "late").await;
+    // As if it had been so long ago that nobody looks for her messages any more.
+    api.database.execute("update users set deleted_at = now() where username = 'ana'").await;
+    held.commit().await.unwrap();
+    api.database
+        .says("select count(*) = 1 from chat_messages where message = '' and deleted_at is not null")
+        .await;
+    assert_eq!(api.get(&format!("/api/chat/{live}")).await.json, json!([]));
 }
 
 #[tokio::test]

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::log_listener::LogListener;
 use crate::running::{Answer, PASSWORD, Person, Running, pages, send};
@@ -430,6 +433,43 @@ async fn a_slow_server_holds_up_nobody_else() {
     quick.has_heard(2).await;
     api.database.says("select count(*) = 40 from outbox").await;
     assert_eq!(slow.heard().len(), 42, "two at one host");
+}
+
+#[tokio::test]
+async fn many_slow_hosts_of_one_person_hold_up_nobody_else() {
+    // Each of this machine's addresses, which are as many hosts, leads to it. It takes connections, and never says a word.
+    let silent = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    // For all the subscriptions that a person may have.
+    let slow: Vec<String> = (2..27).map(|n| format!("127.0.0.{n}:{port}")).collect();
+    let quick = Receiver::start().await;
+    let hosts = slow.iter().chain([&quick.host]).map(|host| host.parse().unwrap()).collect();
+    let api = Running::start_with(|config| {
+        config.webhook_hosts = hosts;
+        // Longer than this test waits for anything.
+        config.deadlines.webhook = Duration::from_secs(60);
+    })
+    .await;
+    let (ana, bob, eve) = (api.register("ana").await, api.register("bob").await, api.register("eve").await);
+    enabled(&bob, &quick, &["stream_started"], None).await;
+    for host in &slow {
+        let asked = ask(&eve, &format!("http://{host}/"), &["stream_started"], None).await;
+        assert_eq!(asked.status, 202, "{}", asked.json);
+    }
+    let mut hanging = Vec::new();
+    for _ in 0..4 {
+        hanging.push(timeout(Duration::from_secs(20), silent.accept()).await.unwrap().unwrap());
+    }
+    // As if they had agreed: with the challenges, these messages are more than the lane has places.
+    api.database.execute("update event_subscriptions set status = 'enabled' where status = 'pending'").await;
+    eve.goes_live().await;
+    api.database.says("select count(*) = 25 from outbox where topic = 'deliver_event'").await;
+    bob.goes_live().await;
+    quick.has_heard(2).await;
+    assert_eq!(ask(&ana, &quick.url, &["stream_started"], None).await.status, 202);
+    let challenged = quick.has_heard(3).await;
+    assert_eq!(challenged[2].kind(), "webhook_callback_verification");
+    assert!(silent.accept().now_or_never().is_none(), "{} for one person", hanging.len());
 }
 
 #[tokio::test]

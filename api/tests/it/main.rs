@@ -52,6 +52,7 @@ mod pictures;
 mod presence;
 mod query_plans;
 mod redis_questions;
+mod redis_refusals;
 mod redis_server;
 mod registration;
 mod replicas;

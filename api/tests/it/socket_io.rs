@@ -15,6 +15,7 @@ use tokio_tungstenite::{connect_async, tungstenite};
 use uuid::Uuid;
 
 use self::client::{Client, Heard, Socket, dial};
+use crate::chat::Peer;
 use crate::database::TestDatabase;
 use crate::redis_server::RedisServer;
 use crate::running::{Person, Running, send};
@@ -92,6 +93,25 @@ async fn all_kinds_of_clients_are_in_one_room_and_hear_the_same_in_the_same_orde
         assert_eq!(client.hear("message_deleted").await["id"], said["id"]);
     }
     assert_eq!(raw.hear("message_deleted").await["id"], said["id"]);
+}
+
+#[tokio::test]
+async fn a_room_that_is_closed_is_left_and_the_others_go_on() {
+    let api = Running::start().await;
+    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
+    let (over, live) = (ana.goes_live().await, bob.goes_live().await);
+    let mut client = Client::connect(&api, json!({})).await;
+    client.join(over).await;
+    client.join(live).await;
+    let (mut raw, _) = Peer::join(&api, over).await;
+    // The report says that it was years ago, so the room is closed as soon as it has been told.
+    api.done(over, "unpublished").await;
+    raw.hear("stream_ended").await;
+    assert_eq!(raw.closed().await, 4408);
+    assert_eq!(client.hear("stream_ended").await["streamId"], json!(over));
+    let said = somebody_says(&api, "eve", live, "hola").await;
+    assert_eq!(client.hear("new_message").await, said);
+    assert_eq!(client.ask("ping", json!({})).await, json!({ "ok": true }));
 }
 
 #[tokio::test]

@@ -16,13 +16,15 @@ use crate::chat::store::{self, KeptRow};
 use crate::database::within;
 use crate::redis_store::RedisStore;
 
-/// Works until `shutdown`; what it has not finished then is the next one's.
+/// Works until `shutdown`; what it has taken and not written then, another replica takes over.
 pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: CancellationToken) {
     let me = Uuid::now_v7().simple().to_string();
-    let mut connection = store.connection();
     let mut grouped = false;
     let mut look_after_others = tokio::time::Instant::now();
+    // Where the looks at what others have left go on, so that what stays there hides nothing behind it.
+    let mut looked_up_to = BEGINNING.to_owned();
     while !shutdown.is_cancelled() {
+        let mut connection = store.connection();
         let work = async {
             if !grouped {
                 say_whether_it_lasts(&mut connection).await;
@@ -38,10 +40,11 @@ pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: Cancell
                         GROUP,
                         &me,
                         u64::try_from(ABANDONED.as_millis()).unwrap_or(u64::MAX),
-                        "0-0",
+                        &looked_up_to,
                         redis::streams::StreamAutoClaimOptions::default().count(BATCH),
                     )
                     .await?;
+                looked_up_to = left.next_stream_id;
                 if !left.claimed.is_empty() {
                     return Ok(left.claimed);
                 }
@@ -69,6 +72,7 @@ pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: Cancell
             Err(error) => {
                 // Redis without its memory has no group either.
                 grouped = false;
+                looked_up_to = BEGINNING.to_owned();
                 tracing::debug!(%error, "Redis is not asked for messages to write just now");
                 AWAY
             }
@@ -139,7 +143,8 @@ async fn keep(database: &PgPool, entries: &[Entry], shutdown: &CancellationToken
 async fn insert(database: &PgPool, rows: &[KeptRow]) -> Result<(), sqlx::Error> {
     let written = async {
         store::insert_rows(database, rows).await?;
-        store::hide_banned(database, rows).await
+        store::hide_banned(database, rows).await?;
+        store::erase_of_deleted(database, rows).await
     };
     within(LONGEST, written).await
 }
@@ -211,6 +216,8 @@ fn row(entry: &Entry) -> Option<KeptRow> {
 }
 
 const GROUP: &str = "api";
+/// From where XAUTOCLAIM looks, and what it answers at the end.
+const BEGINNING: &str = "0-0";
 /// Messages in one statement.
 const BATCH: usize = 100;
 /// Between two looks when there is nothing to write.

@@ -48,11 +48,11 @@ impl<S> Rooms<S> {
         self.0.iter_mut().map(|room| &mut room.seat)
     }
 
-    /// What is told next in any of them, each getting its turn; none when one of them let go of this client.
-    pub(super) async fn next(&mut self) -> Option<Utf8Bytes> {
+    /// What is told next in any of them, each getting its turn, and in which; nothing when that one let go of this client.
+    pub(super) async fn next(&mut self) -> (StreamId, Option<Utf8Bytes>) {
         poll_fn(|cx| {
             let told = self.0.iter_mut().enumerate().find_map(|(at, room)| match room.inbox.poll_recv(cx) {
-                Poll::Ready(told) => Some((at, told)),
+                Poll::Ready(told) => Some((at, (room.stream, told))),
                 Poll::Pending => None,
             });
             match told {
@@ -93,12 +93,13 @@ mod tests {
         }
         let mut heard = String::new();
         for _ in 0..6 {
-            heard.push_str(&rooms.next().await.unwrap());
+            heard.push_str(&rooms.next().await.1.unwrap());
         }
         assert_eq!(heard, "aaabbb");
         rooms.leave(doors[0].0);
         assert!(doors[0].1.is_closed());
-        drop(doors.pop());
-        assert_eq!(rooms.next().await, None);
+        let (closed, door) = doors.pop().unwrap();
+        drop(door);
+        assert_eq!(rooms.next().await, (closed, None));
     }
 }

@@ -64,7 +64,7 @@ pub(super) async fn run(
             () = closing.cancelled() => Err(End::Gone),
             () = connection.closed() => Err(End::Gone),
             () = badge.sent_away() => Err(End::sent_away(&badge)),
-            told = session.rooms.next() => session.hear(told).await,
+            (stream, told) = session.rooms.next() => session.hear_in(stream, told).await,
             told = session.listening.next() => session.hear(told).await,
             text = inbox.recv() => match text {
                 Some(text) if pace.count(Quota::new(FRAMES, WINDOW), began.elapsed() + WINDOW).retry_after.is_none() => {
@@ -132,6 +132,15 @@ enum Reply {
 }
 
 impl Session<'_> {
+    /// A room that was closed is left: the client knows that its broadcast is over, and may be in others.
+    async fn hear_in(&mut self, stream: StreamId, told: Option<Utf8Bytes>) -> Result<(), End> {
+        if told.is_none() && !self.chat.hub.is_open(stream) {
+            self.rooms.leave(stream);
+            return Ok(());
+        }
+        self.hear(told).await
+    }
+
     async fn hear(&mut self, told: Option<Utf8Bytes>) -> Result<(), End> {
         let told = told.ok_or(End::TooSlow)?;
         if self.voice.is_own(&told) {

@@ -16,7 +16,7 @@ use crate::app::{Ingest, Streams};
 use crate::error::Error;
 use crate::json::Internal;
 use crate::lost_streams::is_certainly_missing;
-use crate::stream::{BANNED, Owner, StoredAccess, close_lost};
+use crate::stream::{BANNED, Owner, StoredAccess, close_lost, default_title};
 
 /// The same answer as long as the stream's row is open and nobody wished it to end.
 pub(crate) async fn authorize(
@@ -168,7 +168,7 @@ async fn begin(
     let (last, title, description, language, access) = match last {
         Some(last) => (Some(last.id), last.title, last.description, last.language, last.access.into()),
         // True before and after the broadcast too, when the title is still shown.
-        None => (None, format!("{username}'s stream"), String::new(), None, StoredAccess::DEFAULT),
+        None => (None, default_title(username), String::new(), None, StoredAccess::DEFAULT),
     };
     sqlx::query!(
         r#"insert into streams (id, user_id, title, description, language, access, authorized_at)

@@ -169,6 +169,31 @@ async fn what_is_on_its_way_to_postgresql_when_its_author_is_banned_is_not_kept(
 }
 
 #[tokio::test]
+async fn a_ban_whose_moderator_has_gone_is_carried_out_to_its_end() {
+    let api = Running::start().await;
+    let (ana, bob) = (api.register("ana").await, api.register("bob").await);
+    let stream = ana.goes_live().await;
+    say(&bob, stream, "hola").await;
+    let mut held = api.database.pool.begin().await.unwrap();
+    sqlx::query("lock table chat_messages in share mode").execute(&mut *held).await.unwrap();
+    let ban = path(stream, &format!("bans/{}", bob.id));
+    let ban = tokio::spawn(send(ana.request(Method::PUT, &ban).json(&json!({ "durationSeconds": null }))));
+    // It is committed, and takes away what was said.
+    api.database
+        .says(
+            "select (select count(*) from channel_bans) = 1 and exists (select from pg_stat_activity \
+             where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .await;
+    ban.abort();
+    assert!(ban.await.unwrap_err().is_cancelled());
+    // The server has seen that the connection is gone: it answers another one.
+    assert_eq!(api.get("/api/streams").await.status, 200);
+    held.commit().await.unwrap();
+    api.database.says("select count(*) = 1 from chat_messages where deleted_at is not null").await;
+}
+
+#[tokio::test]
 async fn what_is_over_is_swept() {
     let api = Running::start_with(|config| config.deadlines.tidy = Duration::from_millis(100)).await;
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
