@@ -1,5 +1,7 @@
 //! How many watch each stream: those who are there by [`Presence`], and whom the edges count besides.
 
+mod snapshot;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +13,8 @@ use caudal_service::internal::MAX_SKEW;
 use thiserror::Error;
 
 use crate::presence::Presence;
+
+pub(crate) use snapshot::count_viewers;
 
 /// Who is there, and the viewers besides of an edge in this process and of all that report theirs.
 pub(crate) struct GatheredAudience {

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use caudal_livestream::StreamId;
 use chrono::Utc;
-use futures::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::administration::forget_old_records;
-use crate::app::{App, Streams};
+use crate::app::App;
+use crate::audience::count_viewers;
 use crate::auth::{email_verification, forget_old_sessions, password_reset};
 use crate::bans;
 use crate::chat::moderation;
@@ -21,12 +20,11 @@ use crate::error::Error;
 use crate::event_subscriptions;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
-use crate::metrics::Metrics;
 use crate::pictures::{hide_of_the_past, remove_unused};
 use crate::registration;
 use crate::rtmp_door;
 use crate::start_error::StartError;
-use crate::stream::{End, order_end};
+use crate::stream::repeat_orders;
 
 /// Runs until `shutdown`.
 pub(crate) fn spawn(
@@ -155,56 +153,6 @@ impl Failed {
     fn any(&self) -> Option<&Self> {
         (!self.names.is_empty()).then_some(self)
     }
-}
-
-/// Streams that were to end and have not: the lifecycle was away when it was told, or has not got round to it.
-async fn repeat_orders(streams: &Streams) -> Result<(), Error> {
-    let waiting = sqlx::query!(
-        r#"select id, end_requested_reason as "reason!" from streams
-           where end_requested_at is not null and ended_at is null and end_requested_reason is not null
-           order by end_requested_at limit 50"#
-    )
-    .fetch_all(&streams.database)
-    .await?;
-    // Side by side: while the controller is away each of them waits in vain, and what else happens here waits with them.
-    let orders = waiting.iter().map(|stream| order_end(streams, stream.id, End::parse(&stream.reason)));
-    join_all(orders).await.into_iter().collect()
-}
-
-/// The snapshot that lists are sorted by, and the gauges.
-async fn count_viewers(streams: &Streams, metrics: &Metrics) -> Result<(), Error> {
-    let live = sqlx::query!("select id, viewer_count from streams where is_live")
-        .fetch_all(&streams.database)
-        .await?;
-    streams.audience.presence().look_at(live.iter().map(|stream| StreamId(stream.id)).collect());
-    let mut counts = Vec::with_capacity(live.len());
-    let changed = live.into_iter().filter_map(|stream| {
-        let viewers = streams.audience.viewers(StreamId(stream.id));
-        counts.push(viewers);
-        let viewers = i32::try_from(viewers).unwrap_or(i32::MAX);
-        (viewers != stream.viewer_count).then_some((stream.id, viewers))
-    });
-    let (ids, new): (Vec<_>, Vec<_>) = changed.unzip();
-    metrics.watched(&counts);
-    if ids.is_empty() {
-        return Ok(());
-    }
-    // Locked in the order of their ids: two replicas that count at once must not wait for each other.
-    sqlx::query!(
-        r#"with counted as (
-               select s.id, new.viewers from streams s
-               join unnest($1::uuid[], $2::int[]) as new (id, viewers) on new.id = s.id
-               where s.is_live order by s.id for no key update of s
-           )
-           update streams s
-           set viewer_count = counted.viewers, peak_viewers = greatest(s.peak_viewers, counted.viewers)
-           from counted where s.id = counted.id and s.is_live"#,
-        &ids,
-        &new
-    )
-    .execute(&streams.database)
-    .await?;
-    Ok(())
 }
 
 /// For one piece of work. A query whose server lost its power is answered by nobody.

@@ -87,25 +87,25 @@ mod tests {
     #[test]
     fn a_signature_is_what_anybody_computes_who_knows_the_secret() {
         let message = Message {
-            id: Uuid::from_u128(1),
-            sent_at: DateTime::UNIX_EPOCH,
+            id: "0193a1b2-0000-7000-8000-000000000001".parse().unwrap(),
+            sent_at: "2026-01-31T18:00:00Z".parse().unwrap(),
             kind: MessageKind::Notification,
             attempt: 2,
-            body: &json!({}),
+            body: &json!({ "ok": true }),
         };
-        let signed = message.signed(&"a secret of the docs".into());
-        // printf '%s' '00000000-0000-0000-0000-0000000000011970-01-01T00:00:00.000Z{}' | openssl dgst -sha256 -hmac 'a secret of the docs'
-        let signature = "sha256=649185c854295415259497b8fb083a23d99a8b9d4b469a7fa3b33677abbdd76c";
-        assert_eq!(
-            signed.headers.map(|(_, value)| value),
-            [
-                "00000000-0000-0000-0000-000000000001",
-                "1970-01-01T00:00:00.000Z",
-                "notification",
-                "1",
-                signature
-            ]
-        );
-        assert_eq!(signed.body, "{}");
+        let signed = message.signed(&"a-secret-of-the-docs".into());
+        // printf '%s' ID TIMESTAMP BODY | openssl dgst -sha256 -hmac a-secret-of-the-docs
+        let signature = "sha256=05689fd900eb80482a410ddccef55bc376eacb99ec05debfe05b10ae4e73930a";
+        let expected = [
+            "0193a1b2-0000-7000-8000-000000000001",
+            "2026-01-31T18:00:00.000Z",
+            "notification",
+            "1",
+            signature,
+        ];
+        assert_eq!(signed.headers.map(|(_, value)| value), expected);
+        assert_eq!(signed.body, r#"{"ok":true}"#);
+        let docs = std::fs::read_to_string("../docs/webhooks.md").unwrap();
+        assert!(docs.contains(signature) && expected[..2].iter().all(|value| docs.contains(value)));
     }
 }

@@ -25,7 +25,7 @@ impl Latency {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Latencies {
     /// How many told theirs.
-    pub(super) told: u32,
+    pub(super) reporters: u32,
     /// Of all theirs, in milliseconds.
     pub(super) total_ms: u64,
 }
@@ -33,14 +33,14 @@ pub(crate) struct Latencies {
 impl Latencies {
     /// Milliseconds; none where nobody told theirs.
     pub(crate) fn mean_ms(self) -> Option<u64> {
-        let told = u64::from(self.told);
+        let reporters = u64::from(self.reporters);
         // Rounded to the nearest.
-        self.total_ms.saturating_add(told / 2).checked_div(told)
+        self.total_ms.saturating_add(reporters / 2).checked_div(reporters)
     }
 
     pub(super) fn and(self, others: Self) -> Self {
         Self {
-            told: self.told.saturating_add(others.told),
+            reporters: self.reporters.saturating_add(others.reporters),
             total_ms: self.total_ms.saturating_add(others.total_ms),
         }
     }
@@ -49,7 +49,7 @@ impl Latencies {
 impl FromIterator<Latency> for Latencies {
     fn from_iter<I: IntoIterator<Item = Latency>>(all: I) -> Self {
         all.into_iter()
-            .fold(Self::default(), |sum, Latency(ms)| sum.and(Self { told: 1, total_ms: ms.into() }))
+            .fold(Self::default(), |sum, Latency(ms)| sum.and(Self { reporters: 1, total_ms: ms.into() }))
     }
 }
 

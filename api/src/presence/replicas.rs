@@ -62,10 +62,10 @@ impl Replicas {
         let (mut left, mut here_are) = (letter.left.chunks(CHUNK), letter.here_are.chunks(CHUNK));
         loop {
             let (gone, here) = (left.next().unwrap_or_default(), here_are.next().unwrap_or_default());
-            let (all, told, total_ms) = self.tell(letter, clock, gone, here).await?;
+            let (all, reporters, total_ms) = self.tell(letter, clock, gone, here).await?;
             if left.len() == 0 && here_are.len() == 0 {
                 let viewers = all.saturating_sub(letter.here);
-                return Ok(Elsewhere { viewers, latencies: Latencies { told, total_ms } });
+                return Ok(Elsewhere { viewers, latencies: Latencies { reporters, total_ms } });
             }
         }
     }
@@ -82,10 +82,10 @@ impl Replicas {
         let mut call = self.script.prepare_invoke();
         call.key(format!("viewers:{}", letter.stream)).key(format!("latencies:{}", letter.stream));
         call.arg(clock).arg(clock.saturating_sub(silence)).arg(silence.saturating_mul(2)).arg(MOST_VIEWERS);
-        call.arg(&self.me).arg(letter.latencies.told).arg(letter.latencies.total_ms);
+        call.arg(&self.me).arg(letter.latencies.reporters).arg(letter.latencies.total_ms);
         call.arg(left.len());
-        for Left { key, told } in left {
-            call.arg(*told).arg(&key.0[..]);
+        for Left { key, announced_at } in left {
+            call.arg(*announced_at).arg(&key.0[..]);
         }
         for key in here_are {
             call.arg(&key.0[..]);

@@ -48,9 +48,9 @@ struct Watching {
     /// There was a beacon.
     until: Option<Instant>,
     home: Option<Origin>,
-    /// When the other replicas were told, in milliseconds since 1970.
-    told: Option<i64>,
-    /// And when that was said.
+    /// When the other replicas were told of this viewer, in milliseconds since 1970.
+    announced_at: Option<i64>,
+    /// With when the viewer's player reported it.
     latency: Option<(Latency, Instant)>,
 }
 
@@ -58,7 +58,7 @@ struct Watching {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) key: ViewerKey,
-    pub(super) told: i64,
+    pub(super) announced_at: i64,
 }
 
 /// What the other replicas are to be told of a stream.
@@ -70,7 +70,7 @@ pub(super) struct Letter {
     pub(super) left: Vec<Left>,
     /// How many are here, those included that the others know of.
     pub(super) here: u32,
-    /// What they told.
+    /// What their players reported.
     pub(super) latencies: Latencies,
 }
 
@@ -112,7 +112,10 @@ impl Table {
     ) -> bool {
         let watching = self.streams.get_mut(&stream).and_then(|room| room.present.get_mut(&key));
         let Some(watching) = watching else { return false };
-        if watching.latency.is_some_and(|(_, told)| now.saturating_duration_since(told) < TOLD_AGAIN) {
+        if watching
+            .latency
+            .is_some_and(|(_, reported_at)| now.saturating_duration_since(reported_at) < TOLD_AGAIN)
+        {
             return false;
         }
         watching.latency = Some((latency, now));
@@ -190,7 +193,7 @@ impl Table {
         let Some(room) = self.streams.get_mut(&letter.stream) else { return };
         for key in &letter.here_are {
             if let Some(watching) = room.present.get_mut(key) {
-                watching.told = None;
+                watching.announced_at = None;
             }
         }
     }
@@ -210,7 +213,8 @@ impl Table {
                 return None;
             }
             self.viewers = self.viewers.saturating_add(1);
-            room.present.insert(key, Watching { sockets: 0, until: None, home, told: None, latency: None });
+            room.present
+                .insert(key, Watching { sockets: 0, until: None, home, announced_at: None, latency: None });
         }
         room.present.get_mut(&key)
     }
@@ -238,11 +242,11 @@ impl Room {
     }
 
     fn remove(&mut self, key: ViewerKey) {
-        let Some(Watching { home, told, .. }) = self.present.remove(&key) else { return };
-        if let Some(told) = told
+        let Some(Watching { home, announced_at, .. }) = self.present.remove(&key) else { return };
+        if let Some(announced_at) = announced_at
             && self.left.len() < MOST_LEFT
         {
-            self.left.push(Left { key, told });
+            self.left.push(Left { key, announced_at });
         }
         if let Some(home) = home
             && let Some(browsers) = self.homes.get_mut(&home)
@@ -259,8 +263,8 @@ impl Room {
         let mut here_are = Vec::new();
         for (key, watching) in &mut self.present {
             // A clock that was set back is no reason to be silent.
-            if watching.told.is_none_or(|told| !(0..again).contains(&clock.saturating_sub(told))) {
-                watching.told = Some(clock);
+            if watching.announced_at.is_none_or(|at| !(0..again).contains(&clock.saturating_sub(at))) {
+                watching.announced_at = Some(clock);
                 here_are.push(*key);
             }
         }
@@ -275,8 +279,8 @@ impl Watching {
     }
 
     fn latency_at(&self, now: Instant) -> Option<Latency> {
-        let (latency, told) = self.latency?;
-        (now.saturating_duration_since(told) < BEACON).then_some(latency)
+        let (latency, reported_at) = self.latency?;
+        (now.saturating_duration_since(reported_at) < BEACON).then_some(latency)
     }
 }
 
@@ -378,7 +382,7 @@ mod tests {
         assert_eq!(told(&mut table, 2_000), (vec![key(2)], vec![], 2));
         assert_eq!(told(&mut table, 3_000), (vec![], vec![], 2));
         table.leave(stream, key(2), now);
-        assert_eq!(told(&mut table, 15_999), (vec![], vec![Left { key: key(2), told: 2_000 }], 1));
+        assert_eq!(told(&mut table, 15_999), (vec![], vec![Left { key: key(2), announced_at: 2_000 }], 1));
         assert_eq!(told(&mut table, 16_000), (vec![key(1)], vec![], 1));
         // The clock was set back.
         assert_eq!(told(&mut table, 500), (vec![key(1)], vec![], 1));

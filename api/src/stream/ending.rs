@@ -2,6 +2,7 @@
 
 use caudal_livestream::StreamId;
 use caudal_livestream::report::EndReason;
+use futures::future::join_all;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -144,4 +145,18 @@ pub(crate) async fn close_unused(
 pub(crate) async fn close_lost(db: &mut PgConnection, owner: Owner, stream: Uuid) -> Result<(), Error> {
     request_end(db, owner, stream, End::Lost).await?;
     close_unused(db, owner, stream, End::Lost).await
+}
+
+/// Streams that were to end and have not: the lifecycle was away when it was told, or has not got round to it.
+pub(crate) async fn repeat_orders(streams: &Streams) -> Result<(), Error> {
+    let waiting = sqlx::query!(
+        r#"select id, end_requested_reason as "reason!" from streams
+           where end_requested_at is not null and ended_at is null and end_requested_reason is not null
+           order by end_requested_at limit 50"#
+    )
+    .fetch_all(&streams.database)
+    .await?;
+    // Side by side: while the controller is away each of them waits in vain, and what else happens here waits with them.
+    let orders = waiting.iter().map(|stream| order_end(streams, stream.id, End::parse(&stream.reason)));
+    join_all(orders).await.into_iter().collect()
 }

@@ -13,7 +13,7 @@ mod view;
 use std::collections::HashSet;
 
 pub(crate) use access::StoredAccess;
-pub(crate) use ending::{BANNED, End, close_lost, close_unused, order_end, request_end};
+pub(crate) use ending::{BANNED, End, close_lost, close_unused, order_end, repeat_orders, request_end};
 pub(crate) use error::StreamError;
 pub(crate) use live_list::{LiveList, Sort};
 pub(crate) use owned::{OwnedStream, StreamPath};
