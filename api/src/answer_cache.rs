@@ -196,9 +196,9 @@ fn read(headers: &[u8], body: Vec<u8>) -> Option<KeptAnswer> {
 const CACHED: &[&str] = &["/api/streams", "/api/streams/{id}", "/api/categories/{slug}/streams"];
 /// The hash. Each answer is two of its fields, named by their first letter and what was asked for.
 const ANSWERS: &str = "answers";
-/// Fields, of two for each answer: with [`LARGEST`](crate::kept_answer::LARGEST) 16 MB at the very most. A stranger who makes up queries can
+/// Fields, of two for each answer: with [`LARGEST`](crate::kept_answer::LARGEST) 4 MB at the very most. A stranger who makes up queries can
 /// fill it, which lasts until the next change, or [`LONGEST_KEPT`]; PostgreSQL is asked for what has no place.
-const MOST: usize = 2 * 256;
+const MOST: usize = 2 * 64;
 /// How old an answer can get where a change did not drop it: the command line's, one during which Redis was away, or one whose request
 /// was cut off by its deadline. Viewers are counted as often, which drops everything anyway.
 const LONGEST_KEPT: Duration = Duration::from_secs(5);

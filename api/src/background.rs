@@ -16,7 +16,7 @@ use crate::bans;
 use crate::chat::moderation;
 use crate::config::Deadlines;
 use crate::deletion;
-use crate::error::Error;
+use crate::error::{Error, is_outage};
 use crate::event_subscriptions;
 use crate::forgotten_streams;
 use crate::lost_streams::LostStreams;
@@ -110,7 +110,7 @@ pub(crate) fn spawn(
 #[derive(Default)]
 struct Round {
     done: usize,
-    queries: Failed,
+    away: Failed,
     other: Failed,
 }
 
@@ -125,7 +125,8 @@ impl Round {
     async fn run<E: Into<Error>>(&mut self, what: &'static str, work: impl Future<Output = Result<(), E>>) {
         let (failed, reason) = match timeout(LONGEST, work).await.map(|done| done.map_err(Into::into)) {
             Ok(Ok(())) => return self.done = self.done.saturating_add(1),
-            Ok(Err(Error::Database(error))) => (&mut self.queries, error.to_string()),
+            Ok(Err(Error::Database(error))) if is_outage(&error) => (&mut self.away, error.to_string()),
+            Ok(Err(Error::Database(error))) => (&mut self.other, error.to_string()),
             Ok(Err(error)) => (&mut self.other, error.to_string()),
             Err(_) => (&mut self.other, format!("not done within {} s", LONGEST.as_secs())),
         };
@@ -138,9 +139,9 @@ impl Round {
     /// In one line: a database that is away fails them all.
     fn report(&self) {
         // `caudal doctor` looks for this line.
-        if let Some(Failed { names, reason }) = self.queries.any() {
+        if let Some(Failed { names, reason }) = self.away.any() {
             let failed = names.join(", ");
-            tracing::warn!(failed, reason, "queries in the background fail; they are tried again");
+            tracing::warn!(failed, reason, "PostgreSQL is away from the background; its work is tried again");
         }
         if let Some(Failed { names, reason }) = self.other.any() {
             let failed = names.join(", ");

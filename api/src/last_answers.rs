@@ -29,16 +29,25 @@ struct Answer {
 }
 
 /// Remembers what is answered, and answers with that where the handler cannot.
-pub(crate) async fn stand_in(State(last): State<Arc<LastAnswers>>, request: Request, next: Next) -> Response {
+pub(crate) async fn stand_in(
+    State(last): State<Arc<LastAnswers>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(asked) = asked(&request) else {
-        let (method, route) = (request.method().clone(), kept_answer::route(&request).to_owned());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let route = kept_answer::route(&request).to_owned();
         let response = next.run(request).await;
-        if may_have_changed(&method, &route, response.status()) {
-            // What goes on being read is back in a moment.
-            last.answers().clear();
+        // What failed because PostgreSQL is away has changed nothing.
+        if response.status().is_success() && may_have_changed(&method, &route, response.status()) {
+            last.forget(&path);
         }
         return response;
     };
+    if !last.answers().contains_key(&asked) {
+        // Of a page that all its readers know there would be no answer to keep.
+        request.headers_mut().remove(header::IF_NONE_MATCH);
+    }
     let response = next.run(request).await;
     match response.status() {
         StatusCode::OK => last.remember(asked, response).await,
@@ -79,6 +88,14 @@ impl LastAnswers {
             }
             Err(response) => response,
         }
+    }
+
+    /// Something was changed by a request to this path: whoever is shown may have asked not to be, and so may what the path names. In lists
+    /// it stands until these are read again, which they are all the time.
+    fn forget(&self, path: &str) {
+        let changed = path.split_inclusive('/').take(3).collect::<String>();
+        let changed = changed.trim_end_matches('/');
+        self.answers().retain(|asked, _| !asked.starts_with("/users/") && !asked.starts_with(changed));
     }
 
     /// Somebody has the same, and was told that it is so still.
@@ -171,6 +188,26 @@ mod tests {
             last.confirm("/streams/a", Some(&HeaderValue::from_static(tag)));
             let answer = last.answer("/streams/a", Instant::now()).unwrap();
             assert_eq!(answer.headers()[header::AGE], age, "{tag}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_changed_is_forgotten_and_so_are_people() {
+        for (path, left) in [
+            ("/streams/a", vec!["/streams", "/streams/b"]),
+            ("/streams/a/thumbnail", vec!["/streams", "/streams/b"]),
+            ("/admin/users/ana/ban", vec!["/streams", "/streams/a", "/streams/b"]),
+        ] {
+            let last = LastAnswers::default();
+            for asked in
+                ["/streams", "/streams/a", "/streams/b", "/users/@ana", "/users/@ana/streams?limit=2"]
+            {
+                last.keep(asked.to_owned(), answered(Instant::now()));
+            }
+            last.forget(path);
+            let mut there: Vec<_> = last.answers().keys().cloned().collect();
+            there.sort();
+            assert_eq!(there, left, "{path}");
         }
     }
 

@@ -83,7 +83,10 @@ impl Bus for RedisBus {
             let mut publish = redis::cmd("PUBLISH");
             publish.arg(channel(&self.prefix, topic)).arg(payload.as_ref());
             let published: RedisResult<()> = publish.query_async(&mut self.store.connection()).await;
-            published.map_err(|error| PublishError::Unavailable(error.to_string()))
+            published.map_err(|error| {
+                self.store.failed(&error);
+                PublishError::Unavailable(error.to_string())
+            })
         }
         .boxed()
     }

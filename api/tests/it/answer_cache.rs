@@ -125,7 +125,7 @@ async fn made_up_queries_fill_no_more_than_their_share_and_without_redis_all_is_
             send(api.request(Method::GET, &path))
         });
         assert!(futures::future::join_all(asked).await.iter().all(|answer| answer.status == 200));
-        assert!(redis.ask::<usize>(&["HLEN", "answers"]).await <= 513);
+        assert!(redis.ask::<usize>(&["HLEN", "answers"]).await <= 129);
     }
     redis.stop();
     let path = format!("/api/streams/{live}");

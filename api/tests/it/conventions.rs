@@ -63,6 +63,8 @@ async fn without_postgresql_the_answer_is_unavailable() {
     let ana = api.register("ana").await;
     let read = api.get("/api/streams?sort=recent").await;
     api.database.goes_away().await;
+    let edit = ana.patch("/api/users/me", json!({ "displayName": "Ana María" })).await;
+    assert_eq!(edit.refusal(), (503, "unavailable"));
     let again = api.get("/api/streams?sort=recent").await;
     assert_eq!((again.status, &again.json), (read.status, &read.json), "what was read before stands in");
     assert!(!again.header("age").is_empty());

@@ -212,6 +212,10 @@ impl RedisLog {
     }
 
     fn unavailable(&self, error: &RedisError) -> ChatError {
+        // A connection to a server that went over to being a replica answers everything but this.
+        if error.code() == Some("READONLY") {
+            self.store.failed(error);
+        }
         self.troubles.failed(error);
         ChatError::Unavailable
     }

@@ -29,7 +29,7 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
         says,
         evidence: vec![Evidence::new(format!("log of Pod {name}"), line.at, line.words())],
         advice: vec![
-            format!("kubectl -n {namespace} logs {name} | grep -e PostgreSQL -e queries"),
+            format!("kubectl -n {namespace} logs {name} | grep PostgreSQL"),
             "Does PostgreSQL run, and does the api reach it at the address that the chart's database names?"
                 .to_owned(),
             format!("kubectl -n {namespace} get pods    # with database.builtIn it is one of these"),
@@ -38,6 +38,6 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
 }
 
 /// As the api says it in its log: with each request that fails, and with each of its own rounds.
-pub(crate) const FAILS: [&str; 2] = ["PostgreSQL is unavailable", "queries in the background fail"];
+pub(crate) const FAILS: [&str; 2] = ["PostgreSQL is unavailable", "PostgreSQL is away from the background"];
 /// The api's rounds are five seconds apart; one that waits for a connection takes three more, one whose query hangs longer.
 const FAILING_SECONDS: i64 = 30;

@@ -196,7 +196,7 @@ fn what_the_operator_asked_for_a_broadcast_that_is_over_it_asks_no_more() {
 
 #[test]
 fn a_database_that_is_away_is_said_by_the_api_alone_and_for_as_long_as_it_is_away() {
-    const BACKGROUND: &str = "queries in the background fail; they are tried again";
+    const BACKGROUND: &str = "PostgreSQL is away from the background; its work is tried again";
     for (seconds, message, outcome, words) in [
         (3, "PostgreSQL is unavailable", Outcome::Wrong, "the api cannot use PostgreSQL"),
         (8, BACKGROUND, Outcome::Wrong, "the api cannot use PostgreSQL"),

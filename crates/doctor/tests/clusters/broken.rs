@@ -182,7 +182,7 @@ pub fn broken(now: Timestamp) -> Vec<Cluster> {
             .says("Nobody can go live: no api runs: the Secret caudal-api is missing (Pod caudal-api-x)."),
         Cluster::new("a database that is away", now)
             .of_installation()
-            .log("caudal-api-x", log(now, "WARN", "queries in the background fail; they are tried again", &json!({ "failed": "bans, viewers", "reason": "pool timed out while waiting for an open connection" })))
+            .log("caudal-api-x", log(now, "WARN", "PostgreSQL is away from the background; its work is tried again", &json!({ "failed": "bans, viewers", "reason": "pool timed out while waiting for an open connection" })))
             .says("Nobody can go live: the api cannot use PostgreSQL: pool timed out while waiting for an open connection."),
         Cluster::new("a pool that is not there", now)
             .with([elsewhere])
