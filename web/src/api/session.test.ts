@@ -567,6 +567,18 @@ describe('a token for a socket', () => {
     expect(refreshes()).toEqual([]);
   });
 
+  it('is waited for while another tab logs out, and asked for when that does not come to an end', async () => {
+    for (const note of [null, LEAVING]) {
+      const api = rotating(true);
+      await api.session.login({ login: 'ana', password: 'x' });
+      api.note.value = LEAVING;
+      api.meanwhile.during = () => void (api.note.value = note);
+      const token = await api.session.token('access-1');
+      expect([api.refreshes().length, token === null]).toEqual(note === null ? [0, true] : [1, false]);
+      if (note === null) expect(api.session.account).toBeNull();
+    }
+  });
+
   it('is another one than the server refused', async () => {
     const { session } = lasting(HOUR);
     await session.login({ login: 'ana', password: 'secret-word' });

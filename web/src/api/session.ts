@@ -210,6 +210,14 @@ export class Session {
    */
   async token(rejected: string | null = null): Promise<LiveToken | null> {
     if (this.account === null) return null;
+    if (rejected !== null && this.around.note.get() === LEAVING) {
+      // Another tab is logging out: its token ends before it has its answer, and tells the others.
+      await this.around.pause(FIRST_PAUSE_MS);
+      if (this.around.note.get() === null) {
+        this.forget();
+        return null;
+      }
+    }
     const good = this.#accessToken !== null && this.#accessToken !== rejected && Date.now() < this.#renewAt;
     if (!good) {
       const outcome = await this.#refresh();
