@@ -151,8 +151,8 @@ pub struct Settings {
     /// Other web origins that may call the api, separated by commas.
     #[arg(long, env = "CAUDAL_CORS_ORIGINS", value_delimiter = ',', value_name = "URLS", help_heading = ADDRESSES)]
     pub cors_origins: Vec<WebOrigin>,
-    /// Whether clients of Socket.IO may begin with HTTP requests, which must all reach the same replica: `auto` where there is one, which is
-    /// in standalone mode and without Redis; `on` where a load balancer sees to it, by cookie or address; `off`.
+    /// Whether clients of Socket.IO may begin with HTTP requests, which must all reach the same replica: `auto`: allowed where there is a
+    /// single replica (standalone mode, or no Redis); `on` where a load balancer sees to it, by cookie or address; `off`.
     #[arg(long, env = "CAUDAL_SOCKET_IO_POLLING", value_enum, default_value_t = PollingSetting::Auto, value_name = "POLLING", help_heading = ADDRESSES)]
     pub socket_io_polling: PollingSetting,
     /// Hosts with their ports, as in `bot.lan:8080`, separated by commas, that webhooks may go to though they are private or without TLS. Whoever has an

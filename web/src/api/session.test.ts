@@ -473,7 +473,8 @@ describe('a log-out that waits for the server', () => {
     await leave();
     other.meanwhile.during = (pause) => {
       expect(note.value).toBe(LEAVING);
-      server.back = pause === 2;
+      // Five of them wait for the tab that left.
+      server.back = pause >= 7;
     };
     await other.session.request('/api/streams/mine');
     await vi.waitFor(() => expect(other.session.account).toBeNull());

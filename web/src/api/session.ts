@@ -210,14 +210,7 @@ export class Session {
    */
   async token(rejected: string | null = null): Promise<LiveToken | null> {
     if (this.account === null) return null;
-    if (rejected !== null && this.around.note.get() === LEAVING) {
-      // Another tab is logging out: its token ends before it has its answer, and tells the others.
-      await this.around.pause(FIRST_PAUSE_MS);
-      if (this.around.note.get() === null) {
-        this.forget();
-        return null;
-      }
-    }
+    if (rejected !== null && (await this.#anotherTabLoggedOut())) return null;
     const good = this.#accessToken !== null && this.#accessToken !== rejected && Date.now() < this.#renewAt;
     if (!good) {
       const outcome = await this.#refresh();
@@ -236,6 +229,7 @@ export class Session {
       if (token === null || !(error instanceof ApiProblem) || error.status !== 401) throw error;
       // Another request may have refreshed while this one was on its way.
       if (this.#accessToken === token) {
+        if (await this.#anotherTabLoggedOut()) throw error;
         const outcome = await this.#refresh();
         if (outcome === 'refused') throw error;
         if (outcome !== 'renewed') throw outcome;
@@ -244,6 +238,17 @@ export class Session {
       if (this.account?.id !== asker) throw error;
       return await this.#exchange<T>(path, options, this.#accessToken);
     }
+  }
+
+  /** While another tab logs out: the server ends the token before that tab has its answer and tells the others. */
+  async #anotherTabLoggedOut(): Promise<boolean> {
+    for (let waited = 0; waited < LOG_OUT_PAUSES; waited += 1) {
+      if (this.#view.leaving !== 'no' || this.around.note.get() !== LEAVING) break;
+      await this.around.pause(FIRST_PAUSE_MS);
+    }
+    if (this.around.note.get() !== null) return false;
+    this.forget();
+    return true;
   }
 
   async #enter(path: string, fields: unknown): Promise<void> {
@@ -420,5 +425,7 @@ const REQUEST_DEADLINE_MS = 15_000;
 const RENEWAL_MS = 60_000;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
+/** For the server to answer a log-out. */
+const LOG_OUT_PAUSES = 5;
 /** A server whose clock was wrong may ask for hours. */
 const LONGEST_ASKED_MS = 120_000;
