@@ -35,7 +35,7 @@ pub(crate) async fn prepare(database: &PgPool, patience: Duration) -> Result<(),
 pub(crate) async fn keep(database: PgPool, shutdown: CancellationToken) {
     let keeping = async {
         loop {
-            if let Err(error) = within(LONGEST, tidy(&database)).await {
+            if let Err(error) = within(LONGEST, Box::pin(tidy(&database))).await {
                 tracing::warn!(%error, "chat's days could not be made or dropped; tried again in an hour");
             }
             sleep(EVERY).await;

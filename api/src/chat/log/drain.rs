@@ -72,7 +72,7 @@ pub(crate) async fn drain(store: RedisStore, database: PgPool, shutdown: Cancell
             Err(error) => {
                 // Redis without its memory has no group either.
                 grouped = false;
-                looked_up_to = BEGINNING.to_owned();
+                BEGINNING.clone_into(&mut looked_up_to);
                 tracing::debug!(%error, "Redis is not asked for messages to write just now");
                 AWAY
             }
