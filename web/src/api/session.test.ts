@@ -568,6 +568,14 @@ describe('a token for a socket', () => {
     expect(refreshes()).toEqual([]);
   });
 
+  it('is renewed where the browser lets nothing be noted', async () => {
+    const api = rotating(true);
+    await api.session.login({ login: 'ana', password: 'x' });
+    api.note.value = null;
+    await expect(api.session.token('access-1')).resolves.not.toBeNull();
+    expect(api.refreshes()).toHaveLength(1);
+  });
+
   it('is waited for while another tab logs out, and asked for when that does not come to an end', async () => {
     for (const note of [null, LEAVING]) {
       const api = rotating(true);

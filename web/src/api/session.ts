@@ -242,10 +242,10 @@ export class Session {
 
   /** While another tab logs out: the server ends the token before that tab has its answer and tells the others. */
   async #anotherTabLoggedOut(): Promise<boolean> {
-    for (let waited = 0; waited < LOG_OUT_PAUSES; waited += 1) {
-      if (this.#view.leaving !== 'no' || this.around.note.get() !== LEAVING) break;
+    const leaves = () => this.#view.leaving === 'no' && this.around.note.get() === LEAVING;
+    if (!leaves()) return false;
+    for (let waited = 0; waited < LOG_OUT_PAUSES && leaves(); waited += 1)
       await this.around.pause(FIRST_PAUSE_MS);
-    }
     if (this.around.note.get() !== null) return false;
     this.forget();
     return true;
