@@ -8,15 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use redis::RedisResult;
 
 use crate::kept_answer::{KeptAnswer, asked, may_have_changed, route};
-use crate::known_version::is_known;
+use crate::known_version::unless_known;
 use crate::metrics::Metrics;
 use crate::redis_store::{Absence, RedisStore};
 
@@ -122,15 +121,7 @@ impl AnswerCache {
             }
             None => next.run(request).await,
         };
-        let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-        if tag.is_some_and(|tag| is_known(&known, tag)) {
-            let (mut parts, _) = response.into_parts();
-            parts.status = StatusCode::NOT_MODIFIED;
-            parts.headers.remove(header::CONTENT_TYPE);
-            parts.headers.remove(header::CONTENT_LENGTH);
-            return Response::from_parts(parts, Body::empty());
-        }
-        response
+        unless_known(response, &known)
     }
 
     async fn look(&self, store: &RedisStore, asked: &str) -> RedisResult<Looked> {

@@ -1,6 +1,6 @@
 //! A stream as JSON.
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use caudal_livestream::StreamId;
 use caudal_livestream::record::Phase;
@@ -13,7 +13,7 @@ use super::{Category, StreamError, StreamRow};
 use crate::account::Streamer;
 use crate::app::Streams;
 use crate::error::Error;
-use crate::known_version::is_known;
+use crate::known_version;
 
 /// What everybody may know of a stream.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -96,15 +96,7 @@ impl StreamView {
 
     /// The answer to a GET: `304` when the reader has exactly this.
     pub(crate) fn unless_known(self, headers: &HeaderMap) -> Response {
-        let response = self.into_response();
-        let tag = response.headers().get(header::ETAG).cloned();
-        match tag.as_ref().and_then(|tag| tag.to_str().ok()) {
-            Some(tag) if is_known(headers, tag) => {
-                (StatusCode::NOT_MODIFIED, [(header::ETAG, tag), (header::CACHE_CONTROL, "no-cache")])
-                    .into_response()
-            }
-            _ => response,
-        }
+        known_version::unless_known(self.into_response(), headers)
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::http::Method;
 use serde_json::json;
-use sqlx::Executor as _;
 
 use crate::chat::soon;
 use crate::database::TestDatabase;
@@ -81,8 +80,7 @@ async fn what_was_read_before_a_change_is_not_kept_after_it() {
     let (redis, database) = (RedisServer::start(), Arc::new(TestDatabase::create().await));
     let api = replica(&database, &redis).await;
     let ana = api.register("ana").await;
-    let mut lock = database.pool.begin().await.unwrap();
-    lock.execute("lock table streams in access exclusive mode").await.unwrap();
+    let lock = database.lock("streams in access exclusive mode").await;
     let slow = tokio::spawn(send(api.request(Method::GET, LIST)));
     // It has asked Redis, and asks PostgreSQL.
     database

@@ -5,7 +5,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres, Transaction,
+};
 use uuid::Uuid;
 
 /// Empty at first, gone with its last user.
@@ -46,6 +48,14 @@ impl TestDatabase {
         tokio::time::timeout(Duration::from_secs(20), asked)
             .await
             .unwrap_or_else(|_| panic!("never true: {question}"));
+    }
+
+    /// Until the transaction ends: a table's name, and in which mode.
+    pub(crate) async fn lock(&self, what: &str) -> Transaction<'static, Postgres> {
+        let mut transaction = self.pool.begin().await.unwrap();
+        let lock = AssertSqlSafe(format!("lock table {what}"));
+        sqlx::raw_sql(lock).execute(&mut *transaction).await.unwrap();
+        transaction
     }
 
     pub(crate) async fn execute(&self, statement: &'static str) {

@@ -188,8 +188,7 @@ async fn a_message_that_postgresql_gets_long_after_the_deletion_is_kept_from_eve
     let api = Running::start_with(|config| config.redis_url = Some(url)).await;
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
     let live = bob.goes_live().await;
-    let mut held = api.database.pool.begin().await.unwrap();
-    sqlx::query("lock table chat_messages in share mode").execute(&mut *held).await.unwrap();
+    let held = api.database.lock("chat_messages in share mode").await;
     say(&ana, live, "late").await;
     // As if it had been so long ago that nobody looks for her messages any more.
     api.database.execute("update users set deleted_at = now() where username = 'ana'").await;

@@ -87,8 +87,7 @@ async fn an_address_that_is_somebody_s_takes_no_longer_than_another_one() {
     let (api, _server) = mailing().await;
     api.register("ana").await;
     // Both wait for nothing but the limits: with the database locked neither would be answered otherwise.
-    let mut lock = api.database.pool.begin().await.unwrap();
-    sqlx::query("lock table users in access exclusive mode").execute(&mut *lock).await.unwrap();
+    let lock = api.database.lock("users in access exclusive mode").await;
     for email in ["ana@example.test", "nobody@example.test"] {
         let begun = Instant::now();
         assert_eq!(forgot(&api, email).await.status, 204);

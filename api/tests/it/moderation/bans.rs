@@ -150,8 +150,7 @@ async fn what_is_on_its_way_to_postgresql_when_its_author_is_banned_is_not_kept(
     let api = on(&redis, &database).await;
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
     let stream = ana.goes_live().await;
-    let mut held = database.pool.begin().await.unwrap();
-    sqlx::query("lock table chat_messages in share mode").execute(&mut *held).await.unwrap();
+    let held = database.lock("chat_messages in share mode").await;
     say(&bob, stream, "hola").await;
     let ban = path(stream, &format!("bans/{}", bob.id));
     let ban = tokio::spawn(send(ana.request(Method::PUT, &ban).json(&json!({ "durationSeconds": null }))));
@@ -174,8 +173,7 @@ async fn a_ban_whose_moderator_has_gone_is_carried_out_to_its_end() {
     let (ana, bob) = (api.register("ana").await, api.register("bob").await);
     let stream = ana.goes_live().await;
     say(&bob, stream, "hola").await;
-    let mut held = api.database.pool.begin().await.unwrap();
-    sqlx::query("lock table chat_messages in share mode").execute(&mut *held).await.unwrap();
+    let held = api.database.lock("chat_messages in share mode").await;
     let ban = path(stream, &format!("bans/{}", bob.id));
     let ban = tokio::spawn(send(ana.request(Method::PUT, &ban).json(&json!({ "durationSeconds": null }))));
     // It is committed, and takes away what was said.
