@@ -146,29 +146,35 @@ async fn enter(
     if !arguments.socket_io {
         let query = since.map_or_else(String::new, |since| format!("?since={since}"));
         let path = format!("/ws/chat/{}{query}", arguments.stream);
-        let (mut listener, talker) = web_socket::open(arguments.address, &path).await?;
-        wait_for(&mut listener, "\"joined\"").await?;
+        let (mut listener, mut talker) = web_socket::open(arguments.address, &path).await?;
+        wait_for(&mut listener, &mut talker, "\"joined\"").await?;
         return Ok((listener, talker));
     }
     let (mut listener, mut talker) =
         web_socket::open(arguments.address, "/socket.io/?EIO=4&transport=websocket").await?;
-    wait_for(&mut listener, "0{").await?;
+    wait_for(&mut listener, &mut talker, "0{").await?;
     let auth = token.map_or_else(String::new, |token| serde_json::json!({"token": token}).to_string());
     talker.send(&format!("40{auth}")).await?;
-    wait_for(&mut listener, "40").await?;
+    wait_for(&mut listener, &mut talker, "40").await?;
     let join = serde_json::json!(["join_stream", {"streamId": arguments.stream, "since": since}]);
     talker.send(&format!("420{join}")).await?;
-    let answer = wait_for(&mut listener, "430").await?;
+    let answer = wait_for(&mut listener, &mut talker, "430").await?;
     ensure!(!answer.contains("\"ok\":false"), "{answer}");
     Ok((listener, talker))
 }
 
-async fn wait_for(listener: &mut Listener, what: &str) -> anyhow::Result<String> {
+async fn wait_for(listener: &mut Listener, talker: &mut Talker, what: &str) -> anyhow::Result<String> {
     loop {
-        if let Received::Text(text) = timeout(PATIENCE, listener.next()).await.context("no answer")?? {
-            let text = String::from_utf8_lossy(&text).into_owned();
-            if text.contains(what) {
-                return Ok(text);
+        match timeout(PATIENCE, listener.next()).await.context("no answer")?? {
+            Received::Ping(payload) => talker.pong(&payload).await?,
+            Received::Text(text) => {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                // Engine.IO's first ping comes with its greeting.
+                if text == ENGINE_PING {
+                    talker.send(ENGINE_PONG).await?;
+                } else if text.contains(what) {
+                    return Ok(text);
+                }
             }
         }
     }
