@@ -18,9 +18,9 @@ export default defineConfig(({ mode }) => ({
       mode === 'cluster'
         ? [project('cluster', { include: kubernetes, maxWorkers: 1 })]
         : [
-            // Each test file runs a platform, an encoder and a browser, and waits most of the time: two together need nine
-            // tenths of one core.
-            project('together', { include: ['tests/**/*.test.ts'], exclude: [...kubernetes, ...alone], maxWorkers: 2 }),
+            // Each test file runs a platform, an encoder and a browser, and waits most of the time: three together need some
+            // 1.4 of two cores.
+            project('together', { include: ['tests/**/*.test.ts'], exclude: [...kubernetes, ...alone], maxWorkers: 3 }),
             project('alone', { include: alone, maxWorkers: 1, sequence: { groupOrder: 1 } }),
           ],
   },
