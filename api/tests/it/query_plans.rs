@@ -118,6 +118,37 @@ async fn the_log_of_admins_is_read_by_one_index_whatever_is_asked_for() {
     }
 }
 
+#[tokio::test]
+async fn the_list_of_a_category_does_not_read_its_past() {
+    let api = at_rest().await;
+    api.database.execute(GROWN).await;
+    let mut connection = PgConnection::connect(&api.database.url).await.unwrap();
+    connection.execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+    let queries = queries();
+    let lists: Vec<_> = queries.iter().filter(|(query, _)| query.contains("sc.category_id = (select c.id")).collect();
+    assert_eq!(lists.len(), 2, "by viewers and by start");
+    for (query, _) in lists {
+        let arguments = "('music', null, null, null, null, null, 21)";
+        let plan = explained(&mut connection, "analyze, format json", query, arguments).await;
+        // 400 are live, and 5,000 were of that category.
+        assert!(rows_read(&plan, "stream_categories") <= 400.0, "{plan:#}");
+    }
+}
+
+/// Rows that a plan that was carried out has read of a table.
+fn rows_read(plan: &Value, table: &str) -> f64 {
+    match plan {
+        Value::Array(nodes) => nodes.iter().map(|node| rows_read(node, table)).sum(),
+        Value::Object(node) => {
+            let number = |key: &str| node.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+            let is_of_it = node.get("Relation Name").and_then(Value::as_str) == Some(table);
+            let own = if is_of_it { number("Actual Rows") * number("Actual Loops") } else { 0.0 };
+            own + node.values().map(|child| rows_read(child, table)).sum::<f64>()
+        }
+        _ => 0.0,
+    }
+}
+
 /// By what the log was read in a plan that was carried out.
 fn log_read(plan: &Value, found: &mut Vec<String>) {
     match plan {
