@@ -21,7 +21,8 @@ use crate::address::TrustedProxies;
 use crate::answer_cache::AnswerCache;
 use crate::audience::GatheredAudience;
 use crate::auth::{AccessTokens, Passwords, Sessions};
-use crate::chat::{Entitlements, Hub, NoEntitlements, SocketIo, prepare_partitions};
+use crate::billing::{BillingConfig, BillingError, Stripe, Subscribed};
+use crate::chat::{Hub, SocketIo, prepare_partitions};
 use crate::config::{self, Broadcasts, Config, DatabaseUse, PublicUrls, SocketIoPolling};
 use crate::database;
 use crate::database_lock::DatabaseLock;
@@ -58,6 +59,7 @@ pub(crate) struct App {
     pub(crate) chat: Arc<Chat>,
     pub(crate) notifications: Arc<Notifications>,
     pub(crate) event_subscriptions: Arc<EventSubscriptions>,
+    pub(crate) billing: Arc<Billing>,
     pub(crate) documentation: Arc<Documentation>,
     pub(crate) pictures: Arc<Pictures>,
     pub(crate) answer_cache: Arc<AnswerCache>,
@@ -119,7 +121,7 @@ pub(crate) struct Ingest {
 pub(crate) struct Chat {
     pub(crate) database: PgPool,
     pub(crate) hub: Hub,
-    pub(crate) entitlements: Box<dyn Entitlements>,
+    pub(crate) subscribed: Subscribed,
     pub(crate) presence: Arc<Presence>,
     pub(crate) sockets: Sockets,
     pub(crate) socket_io: SocketIo,
@@ -139,6 +141,28 @@ pub(crate) struct EventSubscriptions {
     pub(crate) seals: Arc<Seals>,
     pub(crate) targets: Targets,
     pub(crate) metrics: Metrics,
+}
+
+/// Subscriptions that are paid for.
+pub(crate) struct Billing {
+    pub(crate) database: PgPool,
+    pub(crate) urls: Arc<PublicUrls>,
+    pub(crate) post: Post,
+    /// None: nothing is sold here.
+    pub(crate) selling: Option<Selling>,
+}
+
+/// What is sold, and through whom.
+pub(crate) struct Selling {
+    pub(crate) config: BillingConfig,
+    pub(crate) stripe: Stripe,
+}
+
+impl Billing {
+    /// What is sold.
+    pub(crate) fn selling(&self) -> Result<&Selling, BillingError> {
+        self.selling.as_ref().ok_or(BillingError::Disabled)
+    }
 }
 
 /// The built web pages.
@@ -211,6 +235,13 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
     let origins = config.cors_origins.iter().filter_map(|origin| origin.to_str().ok().map(str::to_owned));
     let origins = Origins::new(origins.chain([urls.api.clone()]));
     let documentation = Arc::new(Documentation::new(&urls.api));
+    let selling = selling(config.billing, &post)?;
+    let billing = Arc::new(Billing {
+        database: database.clone(),
+        urls: Arc::clone(&urls),
+        post: post.clone(),
+        selling,
+    });
     let app = App {
         entrance: Arc::new(Entrance {
             limits: RateLimits::new(config.limits, redis.clone()),
@@ -253,7 +284,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         chat: Arc::new(Chat {
             database: database.clone(),
             hub,
-            entitlements: Box::new(NoEntitlements),
+            subscribed: Subscribed::new(billing.selling.is_some().then(|| database.clone())),
             presence,
             sockets,
             socket_io: SocketIo::new(polling, deadlines.request),
@@ -269,6 +300,7 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
             targets: Targets::new(config.webhook_hosts, deadlines.webhook),
             metrics,
         }),
+        billing,
         documentation,
         pages: Arc::new(Pages { folder: config.web, looking_up: Semaphore::new(LOOK_UPS) }),
     };
@@ -283,6 +315,20 @@ pub(crate) async fn open(config: Config, shutdown: &CancellationToken) -> Result
         public: config.public,
         internal: config.internal,
     })
+}
+
+/// Who subscribes may withdraw, which has to be acknowledged on something that lasts: a mail.
+fn selling(config: Option<BillingConfig>, post: &Post) -> Result<Option<Selling>, StartError> {
+    let Some(config) = config else { return Ok(None) };
+    if !post.sends() {
+        tracing::warn!(
+            "STRIPE_SECRET_KEY is set and SMTP_URL is not: nothing is sold, because what people buy and end is confirmed by mail"
+        );
+        return Ok(None);
+    }
+    let stripe =
+        Stripe::open(config.stripe.clone()).map_err(|error| StartError::Provider(error.to_string()))?;
+    Ok(Some(Selling { config, stripe }))
 }
 
 impl Streams {

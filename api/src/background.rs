@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::audience::count_viewers;
 use crate::auth::{email_verification, forget_old_sessions, password_reset};
 use crate::bans;
+use crate::billing;
 use crate::chat::moderation;
 use crate::config::Deadlines;
 use crate::deletion;
@@ -43,6 +44,11 @@ pub(crate) fn spawn(
     let (pictures, ending) = (Arc::clone(&app.pictures), shutdown.clone());
     tasks.spawn(async move {
         remove_unused(pictures, deadlines.sweep, ending).await;
+        Ok(())
+    });
+    let (billing, ending) = (Arc::clone(&app.billing), shutdown.clone());
+    tasks.spawn(async move {
+        Box::pin(billing::keep(&billing, deadlines.sweep, deadlines.tidy, &ending)).await;
         Ok(())
     });
     let (App { entrance, streams, chat, answer_cache, .. }, shutdown) = (app.clone(), shutdown.clone());
@@ -93,6 +99,8 @@ pub(crate) fn spawn(
                 round.run("channel bans", moderation::sweep_bans(database)).await;
                 round.run("moderation log", moderation::sweep_acts(database)).await;
                 round.run("event subscriptions", event_subscriptions::sweep(database)).await;
+                round.run("payment events", billing::forget_old_events(database)).await;
+                round.run("offers", billing::forget_old_offers(database)).await;
             };
             if shutdown.run_until_cancelled(Box::pin(work)).await.is_none() {
                 return Ok(());

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::TrustedProxies;
+use crate::billing::BillingConfig;
 use crate::event_subscriptions::WebhookHosts;
 use crate::limits::Limits;
 use crate::mail::MailConfig;
@@ -69,6 +70,8 @@ pub struct Config {
     pub web: Option<PathBuf>,
     /// Where pictures that people upload are kept; without it nobody can upload any.
     pub pictures: Option<SegmentStore>,
+    /// What is sold; none sells nothing. Nothing is sold without [`Config::mail`] either.
+    pub billing: Option<BillingConfig>,
     /// What a new broadcast is like.
     pub broadcasts: Broadcasts,
     /// Who may open an account, until an admin says something else.
@@ -173,6 +176,12 @@ impl PublicUrls {
     /// The poster of a stream.
     pub fn thumbnail(&self, stream: StreamId) -> String {
         format!("{}/thumbnails/{stream}/poster.jpg", self.hls)
+    }
+
+    /// The host of the api and the pages, for what people read elsewhere: `live.example`.
+    pub(crate) fn host(&self) -> &str {
+        let (_, host) = self.api.split_once("://").unwrap_or(("", &self.api));
+        host.split(['/', ':']).next().unwrap_or(host)
     }
 
     /// Whether browsers reach the api under TLS.

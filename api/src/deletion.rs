@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::app::Chat;
+use crate::billing;
 use crate::chat;
 use crate::error::Error;
 use crate::event_subscriptions;
@@ -91,6 +92,7 @@ pub(crate) async fn anonymise(
     sqlx::query!("delete from notifications where user_id = $1", user).execute(&mut *db).await?;
     sqlx::query!("delete from notification_preferences where user_id = $1", user).execute(&mut *db).await?;
     event_subscriptions::remove_all_of(&mut *db, user).await?;
+    billing::stop_all_of(&mut *db, user).await?;
     Ok(broadcast)
 }
 

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::administration::AdminError;
 use crate::auth::AuthError;
+use crate::billing::BillingError;
 use crate::chat::ChatError;
 use crate::event_subscriptions::EventSubscriptionError;
 use crate::input::InputError;
@@ -38,6 +39,9 @@ pub(crate) enum Error {
     /// The webhook asked for.
     #[error(transparent)]
     EventSubscription(#[from] EventSubscriptionError),
+    /// The subscription asked for.
+    #[error(transparent)]
+    Billing(#[from] BillingError),
     /// The stream key asked for.
     #[error(transparent)]
     Key(#[from] KeyError),

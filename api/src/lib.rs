@@ -25,6 +25,7 @@
 //! * `chat` – rooms: what is said in them, and who hears it
 //! * `outbox` – what is to be done after a commit, done even when the process ends right after
 //! * `notifications` – what people are told though they are not in the room
+//! * `billing` – subscriptions that are paid for
 //! * `event_subscriptions` – webhooks: servers of others that are told what happens
 //! * `pictures` – what people upload to be shown by
 //! * `page` – lists in pages
@@ -45,6 +46,7 @@ mod audience;
 mod auth;
 mod background;
 mod bans;
+mod billing;
 pub mod bus;
 mod category;
 mod chat;
@@ -115,6 +117,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use address::{InvalidRange, TrustedProxies};
 pub use administration::{WantedRole, set_role_by_name};
+pub use billing::{BillingConfig, StripeConfig, TierPrice, TierPrices};
+pub use caudal_billing::{Currency, Fee, Minor};
 pub use config::{Broadcasts, Config, DatabaseUse, Deadlines, PublicUrls, Secrets, SocketIoPolling};
 pub use database::{check_database_url, shown_database};
 pub use event_subscriptions::{WebhookHost, WebhookHosts};

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::administration::AdminError;
 use crate::auth::AuthError;
+use crate::billing::BillingError;
 use crate::chat::ChatError;
 use crate::error::{Error, RETRY_SECONDS, is_outage};
 use crate::event_subscriptions::EventSubscriptionError;
@@ -101,6 +102,16 @@ pub(crate) fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
             RegistrationError::Closed => (StatusCode::FORBIDDEN, "registration_closed"),
             RegistrationError::InvitationInvalid => (StatusCode::FORBIDDEN, "invitation_invalid"),
             RegistrationError::TooManyInvitations => (StatusCode::CONFLICT, "too_many"),
+        },
+        Error::Billing(error) => match error {
+            BillingError::NotSigned(_) => (StatusCode::BAD_REQUEST, "malformed"),
+            BillingError::PaymentFailed => (StatusCode::PAYMENT_REQUIRED, "payment_failed"),
+            BillingError::AlreadySubscribed => (StatusCode::CONFLICT, "already_subscribed"),
+            BillingError::Over => (StatusCode::CONFLICT, "subscription_over"),
+            BillingError::WithdrawalOver => (StatusCode::CONFLICT, "withdrawal_over"),
+            BillingError::ChangePending => (StatusCode::CONFLICT, "change_pending"),
+            BillingError::Disabled => (StatusCode::NOT_IMPLEMENTED, "billing_disabled"),
+            BillingError::ProviderAway => (StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable"),
         },
         Error::Chat(error) => match error {
             ChatError::UnknownStream | ChatError::UnknownMessage | ChatError::UnknownTerm => {

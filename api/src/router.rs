@@ -16,8 +16,8 @@ use crate::app::App;
 use crate::last_answers::LastAnswers;
 use crate::routes::search::search;
 use crate::routes::{
-    admin, audience, auth, categories, chat, documentation, event_subscriptions, ingest, notifications,
-    pictures, registration, streams, users,
+    admin, audience, auth, billing, categories, chat, documentation, event_subscriptions, ingest,
+    notifications, pictures, registration, streams, subscriptions, users,
 };
 use crate::security_headers::SecurityHeaders;
 use crate::start_error::StartError;
@@ -55,6 +55,7 @@ fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/users/me/blocks/{id}", put(users::block).delete(users::unblock)),
         ("/users/{id}", get(users::show)),
         ("/users/{id}/streams", get(users::streams)),
+        ("/users/{id}/plans", get(billing::offer)),
         ("/users/{id}/follow", post(users::follow).delete(users::unfollow)),
         ("/users/{id}/followers", get(users::followers)),
         ("/users/{id}/following", get(users::following)),
@@ -70,6 +71,22 @@ fn rest() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/notifications/unread", get(notifications::unread)),
         ("/notifications/preferences", get(notifications::preferences).put(notifications::set_preferences)),
         ("/notifications/{id}", patch(notifications::mark)),
+        ("/subscriptions", post(subscriptions::create)),
+        // One pattern: a person's for GET, a subscription's for the others.
+        (
+            "/subscriptions/{id}",
+            get(subscriptions::list).patch(subscriptions::change).delete(subscriptions::cancel),
+        ),
+        ("/subscriptions/{id}/resume", post(subscriptions::resume)),
+        ("/subscriptions/{id}/withdraw", post(subscriptions::withdraw)),
+        ("/subscriptions/streamer/{id}", get(subscriptions::of_streamer)),
+        ("/checkouts/{id}", get(subscriptions::checkout)),
+        ("/billing", get(billing::terms)),
+        ("/billing/plans", get(billing::own_plans)),
+        ("/billing/plans/{tier}", put(billing::sell).delete(billing::stop_selling)),
+        ("/billing/owed", get(billing::owed)),
+        ("/billing/ledger.csv", get(billing::ledger)),
+        ("/billing/payments", get(billing::payments)),
         ("/event-subscriptions", get(event_subscriptions::list).post(event_subscriptions::create)),
         ("/event-subscriptions/{id}", get(event_subscriptions::show).delete(event_subscriptions::remove)),
         ("/admin/dead-letters", get(admin::dead_letters)),
@@ -127,10 +144,15 @@ pub(crate) fn public(app: &App) -> Result<Router, StartError> {
         .layer(from_fn_with_state(app.clone(), exchange::limit))
         .layer(from_fn(no_store_unless_said))
         .layer(cors(&app.entrance.cors_origins));
+    let providers = Router::new()
+        .route(STRIPE_WEBHOOK, post(billing::stripe_webhook))
+        .layer(DefaultBodyLimit::max(billing::MAX_WEBHOOK))
+        .layer(from_fn_with_state(app.clone(), exchange::finish));
     let router = Router::new()
         .nest(API, api)
         .merge(sockets)
         .merge(socket_io)
+        .merge(providers)
         .route(PICTURE, get(pictures::picture))
         .fallback(web::pages)
         .layer(CatchPanicLayer::custom(exchange::after_panic))
@@ -194,6 +216,8 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 pub(crate) const API: &str = "/api";
 /// Files that people uploaded. Not under [`API`]: a page shows a hundred of them, and they are counted as little as its own.
 pub(crate) const PICTURES: &str = "/pictures/";
+/// Where Stripe tells what has changed.
+pub(crate) const STRIPE_WEBHOOK: &str = "/webhooks/stripe";
 const PICTURE: &str = "/pictures/{folder}/{file}";
 /// Where clients of Socket.IO go unless they are told otherwise, and the same with `addTrailingSlash: false`.
 pub(crate) const SOCKET_IO: &str = "/socket.io/";

@@ -40,6 +40,9 @@ pub enum StartError {
     /// Mails cannot be sent as the settings say; says what is expected.
     #[error("SMTP_URL: {0}")]
     Mail(String),
+    /// The payment provider cannot be asked at all; says why.
+    #[error("STRIPE_SECRET_KEY: {0}")]
+    Provider(String),
     /// RTMPS cannot be probed here; says why.
     #[error("CAUDAL_RTMP_PROBE_URL: {0}")]
     RtmpDoor(String),

@@ -101,10 +101,10 @@ impl AppPage {
                 ),
                 None,
                 None,
-            ) => Some(Self::Plain),
-            (Some("admin"), None | Some("people" | "registration" | "categories" | "log" | "jobs"), None) => {
-                Some(Self::Plain)
-            }
+            )
+            | (Some("admin"), None | Some("people" | "registration" | "categories" | "log" | "jobs"), None)
+            | (Some("settings" | "studio"), Some("subscriptions"), None)
+            | (Some("checkout"), Some(_), None) => Some(Self::Plain),
             (Some("watch"), Some(stream), None) => Some(Self::Watch(stream.parse().ok())),
             (Some("categories"), Some(slug), None) => Some(Self::Category(Slug::parse(slug))),
             (Some(name), None, None) => name.strip_prefix('@').map(|name| Self::Channel(name.to_owned())),

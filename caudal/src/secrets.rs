@@ -38,4 +38,5 @@ pub const SECRET_NAMES: &[&str] = &[
     "REDIS_URL",
     "SMTP_URL",
     "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRETS",
 ];

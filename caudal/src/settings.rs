@@ -22,7 +22,7 @@ mod values;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use caudal_api::{RegistrationMode, TrustedProxies};
+use caudal_api::{Currency, RegistrationMode, TrustedProxies};
 use caudal_livestream::admission::SecondPublisher;
 use caudal_service::logs::{LogFilter, LogFormat};
 use caudal_traces::Share;
@@ -32,10 +32,10 @@ pub use given::{Faults, Given, Refused, in_file, read, shown, unknown_variables}
 pub use machine::{check, no_folder, warn_of_what_is_missing};
 pub use role::Role;
 pub use values::{
-    BitRate, Fitting, HttpUrl, Ladder, ProbeUrl, RtmpUrl, Span, WebOrigin, address, bucket, port, region,
-    span,
+    BitRate, Fitting, HttpUrl, Ladder, Prices, ProbeUrl, RtmpUrl, Span, WebOrigin, address, bucket, port,
+    region, span,
 };
-use values::{count, internal_url, role_arn, sender, session, span_or_none, up_to};
+use values::{count, internal_url, percent, role_arn, sender, session, span_or_none, up_to};
 
 /// What can be set, by flag, environment or file.
 #[derive(Args, Clone, Debug)]
@@ -231,6 +231,28 @@ pub struct Settings {
     #[arg(long, env = "JWT_REFRESH_EXPIRES_IN", default_value = "7d", value_parser = span("3650d"), value_name = "TIME", help_heading = STREAMS)]
     pub jwt_refresh_expires_in: Span,
 
+    /// The currency of all subscriptions, as in `EUR`: three letters. Choose it before the first price is set: what was priced in another one is not sold any more, and what is owed in another one is in the CSV alone.
+    #[arg(long, env = "CAUDAL_CURRENCY", default_value = "EUR", value_name = "CODE", help_heading = BILLING)]
+    pub currency: Currency,
+    /// What a streamer may ask for a month of each tier, tax included, in the currency's smallest unit: the least, what is suggested, and the most.
+    #[arg(long, env = "CAUDAL_TIER_PRICES", default_value = "basic=199..499..1999,pro=499..999..4999,premium=999..2499..9999", value_name = "PRICES", help_heading = BILLING)]
+    pub tier_prices: Prices,
+    /// What the platform keeps of what viewers pay, in percent of the price with its tax. It holds for payments from then on.
+    #[arg(long, env = "CAUDAL_PLATFORM_FEE", default_value = "0", value_parser = percent, value_name = "PERCENT", help_heading = BILLING)]
+    pub platform_fee: u8,
+    /// For how long a subscription goes on whose renewal cannot be charged, while Stripe tries again; three days at least. What is paid later goes back, and the subscription is over.
+    #[arg(long, env = "CAUDAL_RENEWAL_GRACE", default_value = "11d", value_parser = span_or_none("60d"), value_name = "TIME", help_heading = BILLING)]
+    pub renewal_grace: Span,
+    /// For how long after its beginning a subscription can be withdrawn from, with all that was paid for it back, renewals and upgrades too. In the European Union 14 days is the least. `0s`: no withdrawal.
+    #[arg(long, env = "CAUDAL_WITHDRAWAL", default_value = "14d", value_parser = span_or_none("365d"), value_name = "TIME", help_heading = BILLING)]
+    pub withdrawal: Span,
+    /// Whether Stripe works out the tax that is in each price (Stripe Tax, which has to be set up there): `on` or `off`.
+    #[arg(long, env = "STRIPE_AUTOMATIC_TAX", value_enum, default_value_t = OnOff::Off, value_name = "WHETHER", help_heading = BILLING)]
+    pub stripe_automatic_tax: OnOff,
+    /// Where Stripe's API is; another one is for tests.
+    #[arg(long, env = "STRIPE_API_BASE", default_value = "https://api.stripe.com", value_name = "URL", help_heading = BILLING)]
+    pub stripe_api_base: HttpUrl,
+
     #[command(flatten)]
     pub logs: LogSettings,
     /// A folder for one log file a day as well, by UTC; the last 14 are kept.
@@ -284,6 +306,15 @@ impl From<SecondPublisherSetting> for SecondPublisher {
             SecondPublisherSetting::Takeover => Self::Takeover,
         }
     }
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// `REGISTRATION`.
@@ -434,6 +465,7 @@ pub const FILES: &str = "Files and storage";
 const STREAMS: &str = "Streams and sessions";
 const WORKERS: &str = "Workers in Kubernetes";
 const LOGS: &str = "Logs";
+const BILLING: &str = "Billing";
 const TRACES: &str = "Traces";
 
 /// The router's own bound on publishers.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Act, Actor, AdminError, record};
 use crate::auth::end_sessions;
+use crate::billing;
 use crate::error::Error;
 use crate::event_subscriptions;
 use crate::people::PeopleError;
@@ -49,6 +50,8 @@ pub(crate) async fn ban(
     // So that what somebody else may have of this account does not come back with the end of the ban.
     end_sessions(&mut *tx, user, None).await?;
     event_subscriptions::remove_all_of(&mut *tx, user).await?;
+    // Whoever cannot log in cannot cancel, and a channel that is shut has nothing to sell.
+    billing::stop_all_of(&mut *tx, user).await?;
     if changed {
         record(tx, actor, Act::Banned { user, reason }).await?;
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::ChatError;
 use super::draft::{Kind, fields_of_event};
 use super::hub::Hub;
+use crate::account::Streamer;
 use crate::stream::Category;
 
 /// That it is over. The room stays open for ten minutes more.
@@ -29,4 +30,16 @@ pub(crate) async fn tell_updated(
 ) -> Result<(), ChatError> {
     let data = json!({ "streamId": stream, "title": title, "categories": categories });
     hub.log().tell(stream, Kind::StreamUpdated, fields_of_event(&data)).await.map(drop)
+}
+
+/// That somebody has begun to subscribe to its channel.
+pub(crate) async fn tell_new_subscriber(
+    hub: &Hub,
+    stream: StreamId,
+    user: &Streamer,
+    tier: &str,
+    months: i64,
+) -> Result<(), ChatError> {
+    let data = json!({ "streamId": stream, "user": user, "tier": tier, "months": months });
+    hub.log().tell(stream, Kind::NewSubscriber, fields_of_event(&data)).await.map(drop)
 }

@@ -68,7 +68,7 @@ pub(crate) struct Speaker<'a> {
     #[serde(flatten)]
     #[schema(value_type = Streamer, inline)]
     person: &'a Streamer,
-    /// What they were when they said it: `owner`, `moderator`, `admin`.
+    /// What they were when they said it: `owner`, `moderator`, `admin`, `subscriber_pro`, `subscriber_premium`.
     #[schema(value_type = Vec<String>)]
     badges: &'a [String],
 }
@@ -152,6 +152,8 @@ pub(crate) enum Kind {
     /// Somebody is a moderator now, or is none any more.
     RoleChanged,
     ChatSettings,
+    /// Somebody has begun to subscribe to the channel.
+    NewSubscriber,
 }
 
 impl Kind {
@@ -166,6 +168,7 @@ impl Kind {
             Self::UserUnbanned => "user_unbanned",
             Self::RoleChanged => "role_changed",
             Self::ChatSettings => "chat_settings",
+            Self::NewSubscriber => "new_subscriber",
         }
     }
 }

@@ -10,7 +10,7 @@
 //! * `store` – messages in PostgreSQL; `partitions` – its days; `history` – both, for readers
 //! * `removal` – what takes back what was said, and what is left of it
 //! * `hub`, `room`, `recent` – who listens in this replica, and what newcomers are given
-//! * `moderation` – who keeps order, and by which rules; `entitlements` – who has paid to be spared some of them
+//! * `moderation` – who keeps order, and by which rules
 //! * `author`, `speaker` – who talks, and whether they still may; `speak` – saying something, whichever way it came
 //! * `about_stream` – what a room is told of its stream
 //! * `voice`, `answer` – what one socket does, whatever its wire looks like
@@ -22,7 +22,6 @@ mod answer;
 mod author;
 mod conversation;
 mod draft;
-mod entitlements;
 mod error;
 mod frame;
 mod history;
@@ -42,12 +41,11 @@ mod store;
 mod text;
 mod voice;
 
-pub(crate) use about_stream::{tell_ended, tell_updated};
+pub(crate) use about_stream::{tell_ended, tell_new_subscriber, tell_updated};
 pub(crate) use answer::Answer;
 pub(crate) use author::Author;
 pub(crate) use conversation::converse;
 pub(crate) use draft::ChatMessage;
-pub(crate) use entitlements::{Entitlements, NoEntitlements};
 pub(crate) use error::ChatError;
 pub(crate) use history::{Line, before};
 pub(crate) use hub::Hub;

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
+use caudal_billing::stripe::BadSignature;
 
 use super::*;
 use crate::input::FieldError;
@@ -88,16 +89,24 @@ fn number(error: &Error) -> usize {
         Error::Picture(PictureError::Busy) => 75,
         Error::Picture(PictureError::StorageAway) => 76,
         Error::Chat(ChatError::NameTooLong) => 77,
+        Error::Billing(BillingError::Disabled) => 78,
+        Error::Billing(BillingError::AlreadySubscribed) => 79,
+        Error::Billing(BillingError::PaymentFailed) => 80,
+        Error::Billing(BillingError::Over) => 81,
+        Error::Billing(BillingError::WithdrawalOver) => 82,
+        Error::Billing(BillingError::ChangePending) => 83,
+        Error::Billing(BillingError::ProviderAway) => 84,
+        Error::Billing(BillingError::NotSigned(_)) => 85,
     }
 }
 
-const VARIANTS: usize = 78;
+const VARIANTS: usize = 86;
 
 #[test]
 fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
     let bug = "something went wrong on the server; its log says what, under this answer's requestId";
     let field = || FieldError::new("/username", "taken", "this name is taken");
-    let cases: [(Error, u16, &str, &str); 82] = [
+    let cases: [(Error, u16, &str, &str); 90] = [
         (
             InputError::Malformed("the body is not JSON".into()).into(),
             400,
@@ -170,6 +179,44 @@ fn every_error_says_what_is_wrong_and_what_to_do_about_it() {
             503,
             "unavailable",
             "the storage of pictures cannot be reached just now; try again in 2 s",
+        ),
+        (BillingError::Disabled.into(), 501, "billing_disabled", "this server sells nothing"),
+        (
+            BillingError::AlreadySubscribed.into(),
+            409,
+            "already_subscribed",
+            "you have a subscription of this channel; change its tier instead",
+        ),
+        (
+            BillingError::PaymentFailed.into(),
+            402,
+            "payment_failed",
+            "the payment was declined; your subscription is as it was",
+        ),
+        (BillingError::Over.into(), 409, "subscription_over", "this subscription is over"),
+        (
+            BillingError::WithdrawalOver.into(),
+            409,
+            "withdrawal_over",
+            "the time in which it can be withdrawn from is over; you can cancel it",
+        ),
+        (
+            BillingError::ChangePending.into(),
+            409,
+            "change_pending",
+            "something about this subscription waits: complete its payment, or resume it, first",
+        ),
+        (
+            BillingError::ProviderAway.into(),
+            503,
+            "provider_unavailable",
+            "the payment provider did not answer; look at your subscriptions before you try again in 2 s",
+        ),
+        (
+            BillingError::NotSigned(BadSignature::Wrong).into(),
+            400,
+            "malformed",
+            "this is no event of the provider: the signature is not right",
         ),
         (PeopleError::Unknown.into(), 404, "not_found", "there is no such person"),
         (PeopleError::Oneself.into(), 422, "oneself", "this is yourself"),

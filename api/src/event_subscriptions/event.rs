@@ -22,6 +22,8 @@ pub(crate) enum EventType {
     StreamUpdated,
     /// Somebody follows the channel. For its owner alone.
     NewFollower,
+    /// Somebody has begun to subscribe to the channel. For its owner alone.
+    NewSubscriber,
 }
 
 /// Something that happened, as a job has it. What is told of it is looked up when it is told, so that nothing of people who are gone
@@ -33,6 +35,7 @@ pub(crate) enum Event {
     StreamEnded { stream: Uuid },
     StreamUpdated { stream: Uuid },
     NewFollower { follower: Uuid, followed: Uuid },
+    NewSubscriber { subscription: Uuid },
 }
 
 impl EventType {
@@ -43,19 +46,20 @@ impl EventType {
             Self::StreamEnded => "stream_ended",
             Self::StreamUpdated => "stream_updated",
             Self::NewFollower => "new_follower",
+            Self::NewSubscriber => "new_subscriber",
         }
     }
 
     /// None of what only a later version knows.
     pub(super) fn of_column(word: &str) -> Option<Self> {
-        [Self::StreamStarted, Self::StreamEnded, Self::StreamUpdated, Self::NewFollower]
+        [Self::StreamStarted, Self::StreamEnded, Self::StreamUpdated, Self::NewFollower, Self::NewSubscriber]
             .into_iter()
             .find(|known| known.as_str() == word)
     }
 
     /// Whether it is for the streamer's own eyes.
     pub(super) fn is_private(self) -> bool {
-        self == Self::NewFollower
+        matches!(self, Self::NewFollower | Self::NewSubscriber)
     }
 }
 
@@ -66,6 +70,7 @@ impl Event {
             Self::StreamEnded { .. } => EventType::StreamEnded,
             Self::StreamUpdated { .. } => EventType::StreamUpdated,
             Self::NewFollower { .. } => EventType::NewFollower,
+            Self::NewSubscriber { .. } => EventType::NewSubscriber,
         }
     }
 
@@ -97,6 +102,24 @@ impl Event {
                     select_streams!("where s.id = $1 and s.is_live", stream).fetch_optional(database).await?;
                 Ok(found.map(|found| {
                     json!({ "streamId": stream, "title": found.title, "categories": found.categories.0 })
+                }))
+            }
+            Self::NewSubscriber { subscription } => {
+                let found = sqlx::query!(
+                    r#"select u.id, u.username, u.display_name, u.avatar_url, s.tier, s.started_at
+                       from subscriptions s join users u on u.id = s.user_id
+                       where s.id = $1 and u.banned_at is null and u.deleted_at is null"#,
+                    subscription
+                );
+                let found = found.fetch_optional(database).await?;
+                Ok(found.map(|found| {
+                    let user = Streamer {
+                        id: found.id,
+                        username: found.username,
+                        display_name: found.display_name,
+                        avatar: found.avatar_url,
+                    };
+                    json!({ "user": user, "tier": found.tier, "startedAt": found.started_at })
                 }))
             }
             Self::NewFollower { follower, followed } => {
@@ -151,13 +174,14 @@ mod tests {
             Event::StreamEnded { stream: id },
             Event::StreamUpdated { stream: id },
             Event::NewFollower { follower: id, followed: id },
+            Event::NewSubscriber { subscription: id },
         ] {
             let kind = event.kind();
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
             assert_eq!(serde_json::to_value(&event).unwrap()["type"], kind.as_str());
             assert_eq!(EventType::of_column(kind.as_str()), Some(kind));
-            assert_eq!(kind.is_private(), kind.as_str() == "new_follower");
+            assert_eq!(kind.is_private(), ["new_follower", "new_subscriber"].contains(&kind.as_str()));
         }
-        assert_eq!(EventType::of_column("new_subscriber"), None);
+        assert_eq!(EventType::of_column("new_moon"), None);
     }
 }

@@ -36,7 +36,16 @@ pub(crate) enum Wish {
 #[derive(Clone)]
 pub(crate) struct Post {
     wishes: mpsc::Sender<Wish>,
-    sends: bool,
+    smtp: Option<Arc<Smtp>>,
+    turns: Arc<Semaphore>,
+}
+
+/// Why a letter did not leave.
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    pub(crate) reason: String,
+    /// Another try would end in the same way.
+    pub(crate) is_final: bool,
 }
 
 impl Post {
@@ -47,17 +56,34 @@ impl Post {
         urls: Arc<PublicUrls>,
         metrics: Metrics,
     ) -> Result<(Self, Mailing), StartError> {
-        let smtp = config.map(Smtp::open).transpose().map_err(StartError::Mail)?;
+        let smtp = config.map(Smtp::open).transpose().map_err(StartError::Mail)?.map(Arc::new);
+        let turns = Arc::new(Semaphore::new(CONNECTIONS));
         // Full, it takes no more wishes: their owners are told to come back.
         let (wishes, queue) = mpsc::channel(WAITING);
-        let post = Self { wishes, sends: smtp.is_some() };
-        let room = MailRoom { database, urls, smtp, turns: Semaphore::new(CONNECTIONS), metrics };
+        let post = Self { wishes, smtp: smtp.clone(), turns: Arc::clone(&turns) };
+        let room = MailRoom { database, urls, smtp, turns, metrics };
         Ok((post, Mailing { queue, room }))
     }
 
     /// Whether there is a server that takes mails.
     pub(crate) fn sends(&self) -> bool {
-        self.sends
+        self.smtp.is_some()
+    }
+
+    /// Sends a letter, for a job that tries again where that fails: what must not be lost does not wait in memory.
+    pub(crate) async fn send(&self, to: &str, letter: letters::Letter) -> Result<(), Unsent> {
+        let unsent = |reason: String, is_final| Unsent { reason, is_final };
+        let smtp = self.smtp.as_ref().ok_or_else(|| unsent("there is no mail server".to_owned(), true))?;
+        let message = smtp.message(to, letter).map_err(|error| unsent(error.to_string(), true))?;
+        let sent = async {
+            // Never closed.
+            let _turn = self.turns.acquire().await;
+            smtp.send(message).await
+        };
+        match timeout(SENT_BY_A_JOB_WITHIN, sent).await {
+            Ok(sent) => sent.map_err(|error| unsent(error.to_string(), error.is_permanent())),
+            Err(_) => Err(unsent(format!("no answer within {} s", SENT_BY_A_JOB_WITHIN.as_secs()), false)),
+        }
     }
 
     /// Does not wait for anything, so that an answer says nothing of what is found.
@@ -99,8 +125,8 @@ impl Mailing {
 struct MailRoom {
     database: PgPool,
     urls: Arc<PublicUrls>,
-    smtp: Option<Smtp>,
-    turns: Semaphore,
+    smtp: Option<Arc<Smtp>>,
+    turns: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -234,6 +260,8 @@ const UNDER_WAY: usize = 500;
 const CONNECTIONS: usize = 4;
 /// One try, from the connection to the server's word that it has the mail.
 const SENT_WITHIN: Duration = Duration::from_secs(30);
+/// The same for a job, which has half a minute for everything.
+const SENT_BY_A_JOB_WITHIN: Duration = Duration::from_secs(20);
 /// Between tries. With them a mail is under way for some twenty minutes at most; the links in it are good for an hour.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(2),

@@ -17,11 +17,11 @@ use crate::page::{Limit, Page, decode_cursor};
 pub(crate) struct Notification {
     /// UUIDv7: the later, the greater.
     pub(crate) id: Uuid,
-    /// `stream_started` or `new_follower`.
+    /// `stream_started`, `new_follower` or `new_subscriber`.
     #[serde(rename = "type")]
     #[schema(example = "stream_started")]
     pub(crate) kind: String,
-    /// Whom it is about: who is live, who follows.
+    /// Whom it is about: who is live, who follows, who subscribes.
     pub(crate) user: Streamer,
     pub(crate) stream_id: Option<Uuid>,
     /// The stream's, when it began.

@@ -4,7 +4,7 @@
 //! and miss it when they are away. All of it begins as a job of the outbox.
 //!
 //! * `streams` – a stream begins, changes, ends; `followers` – those who follow it are told, a batch a job;
-//!   `new_follower` – somebody follows
+//!   `new_follower` – somebody follows; `new_subscriber` – somebody subscribes
 //! * `kept` – the rows, as their person reads and marks them, and their end; `preferences` – what somebody wants to be told
 //! * `told` – what goes from one replica to all, and the frames in it
 //! * `wanted`, `listeners` – what a socket wants to hear, and which socket hears what
@@ -17,6 +17,7 @@ mod kept;
 mod listeners;
 mod listening;
 mod new_follower;
+mod new_subscriber;
 mod preferences;
 mod streams;
 mod told;
@@ -28,6 +29,7 @@ pub(crate) use hub::Hub;
 pub(crate) use kept::{Notification, Unread, list, mark, mark_all, sweep};
 pub(crate) use listening::Listening;
 pub(crate) use new_follower::new_follower;
+pub(crate) use new_subscriber::keep_new_subscriber;
 pub(crate) use preferences::Preferences;
 pub(crate) use streams::{stream_ended, stream_started, stream_updated};
 pub(crate) use wanted::Wanted;

@@ -32,7 +32,8 @@ pub(crate) use served::Documentation;
 use crate::exchange::ProblemWithId;
 use crate::input::FieldError;
 use crate::routes::{
-    admin, auth, categories, chat, documentation, event_subscriptions, notifications, search, streams, users,
+    admin, auth, billing, categories, chat, documentation, event_subscriptions, notifications, search,
+    streams, subscriptions, users,
 };
 
 /// Operations of one noun.
@@ -44,7 +45,7 @@ struct Noun {
 }
 
 /// All nouns, in the order in which the page has them.
-fn nouns() -> [Noun; 10] {
+fn nouns() -> [Noun; 12] {
     let noun = |name, words, operations| Noun { name, words, operations };
     [
         noun("auth", "Accounts, sessions and stream keys.", auth::Operations::openapi()),
@@ -54,6 +55,12 @@ fn nouns() -> [Noun; 10] {
         noun("search", "Channels, live streams and categories at once.", search::Operations::openapi()),
         noun("chat", CHAT, chat::Operations::openapi()),
         noun("notifications", NOTIFICATIONS, notifications::Operations::openapi()),
+        noun("subscriptions", SUBSCRIPTIONS, subscriptions::Operations::openapi()),
+        noun(
+            "billing",
+            "What channels sell, what was paid, and what streamers are owed.",
+            billing::Operations::openapi(),
+        ),
         noun("webhooks", WEBHOOKS, event_subscriptions::Operations::openapi()),
         noun("admin", "For those who run the server.", admin::Operations::openapi()),
         noun("documentation", "What the api says of itself.", documentation::Operations::openapi()),
@@ -167,6 +174,9 @@ const CHAT: &str = "What is said beside a stream. As it happens it comes over a 
 
 const NOTIFICATIONS: &str = "What somebody is told: who is live, who follows them. As it happens it comes over a WebSocket, \
                              `/ws/notifications`: see docs/realtime.md of the source.";
+
+const SUBSCRIPTIONS: &str =
+    "Having a tier of a channel, by the month. Where nothing is sold each answer is `501 billing_disabled`.";
 
 const WEBHOOKS: &str = "Servers that are told what happens in a channel, by signed requests: see docs/webhooks.md of the source.";
 

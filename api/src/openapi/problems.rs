@@ -75,7 +75,7 @@ const SHARED: [(&str, u16, &[&str]); 11] = [
 ];
 
 /// As in the table of API-DESIGN.md.
-const CODES: [(u16, &str, &str); 50] = [
+const CODES: [(u16, &str, &str); 57] = [
     (400, "malformed", "Not JSON, or a query parameter that does not exist."),
     (401, "unauthenticated", "Log in first."),
     (401, "token_invalid", "The access token is none of this server's."),
@@ -84,6 +84,7 @@ const CODES: [(u16, &str, &str); 50] = [
     (401, "wrong_credentials", "The name or the password is wrong."),
     (401, "refresh_invalid", "The refresh token is unknown or has run out: log in again."),
     (401, "refresh_reused", "The refresh token was used before, so its session has been ended."),
+    (402, "payment_failed", "The card was declined: nothing has changed."),
     (403, "forbidden", "It is somebody else's, or for admins."),
     (403, "wrong_password", "The password is wrong."),
     (403, "banned", "This account is banned."),
@@ -115,6 +116,14 @@ const CODES: [(u16, &str, &str); 50] = [
     (409, "no_storage", "The server keeps no pictures."),
     (409, "repeated", "The same was said a moment ago."),
     (409, "not_unique", "Somebody has said the same a while ago."),
+    (409, "already_subscribed", "There is a subscription of this channel already: change its tier."),
+    (409, "subscription_over", "The subscription is over."),
+    (409, "withdrawal_over", "The days in which it can be withdrawn from are over: cancel it."),
+    (
+        409,
+        "change_pending",
+        "A change or a renewal waits for its payment, or it is cancelled: complete the payment at `payUrl`, or resume it.",
+    ),
     (412, "precondition_failed", "It was changed meanwhile: read it again."),
     (413, "too_large", "The body has more than 64 KiB; of a picture 5 MiB."),
     (
@@ -131,6 +140,12 @@ const CODES: [(u16, &str, &str); 50] = [
     (429, "slow", "The channel's chat is slow: wait."),
     (429, "room_busy", "Everybody is talking at once: wait."),
     (500, "internal", "A fault of the server, whose log has it under `requestId`."),
+    (501, "billing_disabled", "Nothing is sold on this server."),
+    (
+        503,
+        "provider_unavailable",
+        "The payment provider did not answer: look at your subscriptions, then try again.",
+    ),
     (503, "unavailable", "Something that this needs is away: try again."),
     (503, "overloaded", "More than there is room for just now: try again."),
     (503, "timed_out", "It took too long: try again."),

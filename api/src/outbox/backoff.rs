@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The pause after so many attempts, the first one being 1: twice as long each time, up to [`LONGEST`]. `random`, from 0
 /// to 1, spreads what failed together over the second half of it.
-pub(super) fn pause(attempts: u32, random: f64) -> Duration {
+pub(crate) fn pause(attempts: u32, random: f64) -> Duration {
     let doublings = attempts.saturating_sub(1).min(16);
     let whole = FIRST.saturating_mul(1 << doublings).min(LONGEST);
     whole.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))

@@ -1,9 +1,11 @@
 //! What there is to do.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::billing::SubscriptionLetter;
 use crate::event_subscriptions::{Event, SubscribersOfEvent};
 use crate::notifications::FollowersOfStream;
 
@@ -27,6 +29,14 @@ pub(crate) enum Job {
     DeliverEvent { subscription: Uuid, event: Event },
     /// A server is to say that it wants to be told.
     VerifyEventSubscription { subscription: Uuid },
+    /// Something has changed at a payment provider.
+    SyncBilling { kind: String, object: String },
+    /// A payment provider is to do something.
+    CarryOutBillingOrder { order: Uuid },
+    /// Somebody has begun to subscribe.
+    NewSubscriber { subscription: Uuid },
+    /// A subscriber is to be mailed.
+    MailSubscriber { subscription: Uuid, letter: SubscriptionLetter, at: DateTime<Utc> },
 }
 
 /// Jobs that wait for each other.
@@ -38,10 +48,15 @@ pub(crate) enum Lane {
     FanOut,
     /// Servers of others are asked, which may be slow: nothing of ours waits for them.
     Webhooks,
+    /// A payment provider is asked.
+    Billing,
+    /// The mail server is.
+    Letters,
 }
 
 impl Lane {
-    pub(super) const ALL: [Self; 3] = [Self::Events, Self::FanOut, Self::Webhooks];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Events, Self::FanOut, Self::Webhooks, Self::Billing, Self::Letters];
 
     /// In the table and in metrics.
     pub(super) fn as_str(self) -> &'static str {
@@ -49,6 +64,8 @@ impl Lane {
             Self::Events => "events",
             Self::FanOut => "fan_out",
             Self::Webhooks => "webhooks",
+            Self::Billing => "billing",
+            Self::Letters => "letters",
         }
     }
 
@@ -56,8 +73,10 @@ impl Lane {
     pub(super) fn width(self) -> usize {
         match self {
             Self::Events => 4,
-            Self::FanOut => 2,
+            Self::FanOut | Self::Letters => 2,
             Self::Webhooks => 32,
+            // Stripe takes a hundred requests a second of one account; a look is five or so.
+            Self::Billing => 8,
         }
     }
 }
@@ -68,9 +87,12 @@ impl Job {
             Self::StreamStarted { .. }
             | Self::StreamEnded { .. }
             | Self::StreamUpdated { .. }
-            | Self::NewFollower { .. } => Lane::Events,
+            | Self::NewFollower { .. }
+            | Self::NewSubscriber { .. } => Lane::Events,
             Self::NotifyFollowers(_) | Self::TellSubscribers(_) => Lane::FanOut,
             Self::DeliverEvent { .. } | Self::VerifyEventSubscription { .. } => Lane::Webhooks,
+            Self::SyncBilling { .. } | Self::CarryOutBillingOrder { .. } => Lane::Billing,
+            Self::MailSubscriber { .. } => Lane::Letters,
         }
     }
 
@@ -92,8 +114,6 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
 
     #[test]
@@ -124,6 +144,17 @@ mod tests {
                 "deliver_event",
             ),
             (Job::VerifyEventSubscription { subscription: stream }, "verify_event_subscription"),
+            (Job::SyncBilling { kind: "subscription".into(), object: "sub_1".into() }, "sync_billing"),
+            (Job::CarryOutBillingOrder { order: stream }, "carry_out_billing_order"),
+            (Job::NewSubscriber { subscription: stream }, "new_subscriber"),
+            (
+                Job::MailSubscriber {
+                    subscription: stream,
+                    letter: SubscriptionLetter::Withdrawn,
+                    at: DateTime::UNIX_EPOCH,
+                },
+                "mail_subscriber",
+            ),
         ] {
             let (name, payload) = job.to_columns().unwrap();
             assert_eq!(name, topic);
@@ -148,6 +179,7 @@ mod tests {
             ),
             (Job::DeliverEvent { subscription: stream, event }, Lane::Webhooks),
             (Job::VerifyEventSubscription { subscription: stream }, Lane::Webhooks),
+            (Job::CarryOutBillingOrder { order: stream }, Lane::Billing),
         ] {
             assert_eq!(job.lane(), lane, "{job:?}");
         }

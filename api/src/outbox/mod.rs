@@ -20,6 +20,7 @@ mod queue;
 mod runner;
 mod turns;
 
+pub(crate) use backoff::pause;
 pub(crate) use dead_letters::{DeadLetter, dead_letters, retry};
 pub(crate) use job::Job;
 pub(crate) use perform::{Attempt, Outcome};

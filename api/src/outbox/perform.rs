@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::job::Job;
 use super::queue::Claimed;
 use crate::app::App;
+use crate::billing;
 use crate::error::Error;
 use crate::event_subscriptions;
 use crate::notifications;
@@ -54,6 +55,14 @@ pub(super) async fn perform(app: &App, claimed: &Claimed) -> Result<Outcome, Err
         }
         Job::VerifyEventSubscription { subscription } => {
             event_subscriptions::verify(hooks, attempt, subscription).await
+        }
+        Job::SyncBilling { kind, object } => billing::sync(&app.billing, &kind, &object, attempt).await,
+        Job::CarryOutBillingOrder { order } => billing::carry_out(&app.billing, order, attempt).await,
+        Job::MailSubscriber { subscription, letter, at } => {
+            billing::mail_subscriber(&app.billing, subscription, letter, at, attempt).await
+        }
+        Job::NewSubscriber { subscription } => {
+            billing::new_subscriber(&app.billing, parts, &app.chat, claimed.id, subscription).await
         }
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod audience;
 pub(crate) mod auth;
+pub(crate) mod billing;
 pub(crate) mod categories;
 pub(crate) mod chat;
 pub(crate) mod documentation;
@@ -13,6 +14,7 @@ pub(crate) mod pictures;
 mod registration;
 pub(crate) mod search;
 pub(crate) mod streams;
+pub(crate) mod subscriptions;
 pub(crate) mod users;
 
 pub(crate) use chat::Origins;

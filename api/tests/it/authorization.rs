@@ -14,6 +14,8 @@ use self::world::World;
 use crate::contract::DOCUMENT;
 use crate::openapi::operations;
 use crate::running::{Running, send};
+use crate::shop::{fake_stripe, sells};
+use crate::smtp_server::SmtpServer;
 
 /// By `operationId`: method, path and `x-caudal-auth`.
 fn described() -> BTreeMap<&'static str, (String, &'static str)> {
@@ -69,7 +71,13 @@ fn body_of(place: &str) -> String {
 async fn hold(rows: Vec<Row>) {
     let folder = tempfile::tempdir().unwrap();
     let store = SegmentStore::folder(folder.path()).unwrap();
-    let api = Running::start_with(|config| config.pictures = Some(store)).await;
+    let stripe = fake_stripe().await;
+    let mail = SmtpServer::start().await;
+    let api = Running::start_with(|config| {
+        config.pictures = Some(store);
+        sells(config, &stripe, &mail);
+    })
+    .await;
     let template = api.register("template").await;
     let cells = rows.iter().flat_map(|row| Caller::ALL.map(|caller| (row, caller)));
     let wrong: Vec<String> = futures::stream::iter(cells)
@@ -107,6 +115,11 @@ async fn nobody_does_with_people_and_notifications_what_they_may_not() {
 #[tokio::test]
 async fn nobody_does_in_a_chat_what_they_may_not() {
     hold(rows::chat()).await;
+}
+
+#[tokio::test]
+async fn nobody_does_with_subscriptions_and_money_what_they_may_not() {
+    hold([rows::subscriptions(), rows::billing()].concat()).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ use crate::authorization::world::World;
 use crate::contract::DOCUMENT;
 use crate::openapi::operations;
 use crate::running::{Answer, Running, send};
+use crate::shop::{fake_stripe, sells};
+use crate::smtp_server::SmtpServer;
 
 /// What somebody might try to set who has read the database's schema. Operations that have such a field keep it.
 const UNKNOWN: [&str; 14] = [
@@ -58,7 +60,8 @@ fn bodies() -> Vec<Body> {
 
 /// Sends each body in the name of whom the operation is for.
 async fn each(refuses: impl AsyncFn(&Body, &dyn Fn() -> RequestBuilder)) {
-    let api = Running::start().await;
+    let (stripe, mail) = (fake_stripe().await, SmtpServer::start().await);
+    let api = Running::start_with(|config| sells(config, &stripe, &mail)).await;
     let template = api.register("template").await;
     let bodies = bodies();
     assert!(bodies.len() >= 24, "{} operations with a body", bodies.len());

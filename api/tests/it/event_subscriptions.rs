@@ -324,7 +324,7 @@ async fn event_subscriptions_are_their_owner_s_alone_and_have_bounds() {
         ),
         (json!({ "callback": url, "types": ["stream_started"] }), 422, "invalid"),
         (json!({ "callback": url, "types": [], "secret": SECRET }), 422, "invalid"),
-        (json!({ "callback": url, "types": ["new_subscriber"], "secret": SECRET }), 422, "invalid"),
+        (json!({ "callback": url, "types": ["new_moon"], "secret": SECRET }), 422, "invalid"),
         (json!({ "callback": url, "types": vec!["stream_ended"; 21], "secret": SECRET }), 422, "invalid"),
         (json!({ "callback": long, "types": ["stream_started"], "secret": SECRET }), 422, "invalid"),
         (

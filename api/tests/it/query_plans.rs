@@ -125,7 +125,8 @@ async fn the_list_of_a_category_does_not_read_its_past() {
     let mut connection = PgConnection::connect(&api.database.url).await.unwrap();
     connection.execute("set plan_cache_mode = force_generic_plan").await.unwrap();
     let queries = queries();
-    let lists: Vec<_> = queries.iter().filter(|(query, _)| query.contains("sc.category_id = (select c.id")).collect();
+    let lists: Vec<_> =
+        queries.iter().filter(|(query, _)| query.contains("sc.category_id = (select c.id")).collect();
     assert_eq!(lists.len(), 2, "by viewers and by start");
     for (query, _) in lists {
         let arguments = "('music', null, null, null, null, null, 21)";

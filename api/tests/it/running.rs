@@ -104,6 +104,7 @@ impl Running {
             audience: Arc::clone(&audience) as _,
             web: None,
             pictures: None,
+            billing: None,
             broadcasts: Broadcasts {
                 pool: None,
                 ladder: vec![LadderRung { name: "480p".parse().unwrap(), height: 480, bitrate: 1_200_000 }],

@@ -9,12 +9,12 @@ use caudal_service::health::Readiness;
 use caudal_service::secret;
 use caudal_storage::SegmentStore;
 use prometheus::Registry;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::secrets::ApiKeys;
-use crate::settings::{ProbeUrl, RtmpUrl, Settings};
+use crate::settings::{OnOff, ProbeUrl, RtmpUrl, Settings};
 
 /// What the api shares with its process.
 pub struct ApiParts {
@@ -81,6 +81,7 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         audience: parts.audience,
         web: settings.web_dir.clone(),
         pictures: parts.pictures,
+        billing: billing(settings)?,
         broadcasts: caudal_api::Broadcasts {
             pool: settings.pool.clone(),
             ladder: settings.ladder.rungs.clone(),
@@ -103,6 +104,28 @@ pub fn config(settings: &Settings, keys: ApiKeys, parts: ApiParts) -> anyhow::Re
         readiness: parts.readiness,
         leaving: parts.leaving,
     })
+}
+
+/// What is sold, where there is a key to be paid by.
+fn billing(settings: &Settings) -> anyhow::Result<Option<caudal_api::BillingConfig>> {
+    let Some(secret_key) = secret::read("STRIPE_SECRET_KEY")? else { return Ok(None) };
+    let secrets = secret::read("STRIPE_WEBHOOK_SECRETS")?;
+    let each = secrets.iter().flat_map(|secrets| secrets.expose_secret().split(','));
+    let webhook_secrets =
+        each.map(str::trim).filter(|secret| !secret.is_empty()).map(SecretString::from).collect();
+    Ok(Some(caudal_api::BillingConfig {
+        stripe: caudal_api::StripeConfig {
+            secret_key,
+            webhook_secrets,
+            api_base: settings.stripe_api_base.as_str().to_owned(),
+        },
+        currency: settings.currency,
+        prices: settings.tier_prices.0,
+        fee: caudal_api::Fee::of_percent(settings.platform_fee)?,
+        grace: settings.renewal_grace.0,
+        withdrawal: settings.withdrawal.0,
+        automatic_tax: settings.stripe_automatic_tax == OnOff::On,
+    }))
 }
 
 /// Where that is.

@@ -13,8 +13,15 @@ use crate::secrets::SECRET_NAMES;
 
 /// standalone, api, ingest-router, hls-edge, controller and operator.
 const ROLES: usize = 6;
-const HEADINGS: [&str; 6] =
-    [super::ADDRESSES, super::FILES, super::STREAMS, super::WORKERS, super::LOGS, super::TRACES];
+const HEADINGS: [&str; 7] = [
+    super::ADDRESSES,
+    super::FILES,
+    super::STREAMS,
+    super::BILLING,
+    super::WORKERS,
+    super::LOGS,
+    super::TRACES,
+];
 
 /// Of all roles, under one heading, in the order of `--help`.
 fn settings<'a>(command: &'a Command, heading: &str) -> Vec<&'a Arg> {

@@ -194,6 +194,13 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("REGISTRATION", OF_API),
     ("JWT_EXPIRES_IN", OF_API),
     ("JWT_REFRESH_EXPIRES_IN", OF_API),
+    ("CAUDAL_CURRENCY", OF_API),
+    ("CAUDAL_TIER_PRICES", OF_API),
+    ("CAUDAL_PLATFORM_FEE", OF_API),
+    ("CAUDAL_RENEWAL_GRACE", OF_API),
+    ("CAUDAL_WITHDRAWAL", OF_API),
+    ("STRIPE_AUTOMATIC_TAX", OF_API),
+    ("STRIPE_API_BASE", OF_API),
     ("LOG_LEVEL", ALL),
     ("LOG_FORMAT", ALL),
     ("LOG_DIR", ALL),
@@ -209,6 +216,7 @@ const OWNERS: &[(&str, &[Role])] = &[
     ("REDIS_URL", &[Standalone, Api, IngestRouter]),
     ("SMTP_URL", OF_API),
     ("STRIPE_SECRET_KEY", OF_API),
+    ("STRIPE_WEBHOOK_SECRETS", OF_API),
 ];
 
 /// Standalone mode and the api have 3001 and 9090.

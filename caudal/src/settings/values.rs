@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use caudal_api::{Minor, TierPrice, TierPrices};
 use caudal_livestream::RenditionName;
 use caudal_livestream::admission::LadderRung;
 use caudal_transcoder_worker::LadderChoice;
@@ -34,6 +35,44 @@ pub fn up_to(most: u32) -> impl Fn(&str) -> Result<u32, String> + Clone + Send +
     move |text| {
         let count = text.parse().ok().filter(|count| *count <= most);
         count.ok_or_else(|| format!("expected a number from 0 to {most}"))
+    }
+}
+
+/// A share in whole percent.
+pub fn percent(text: &str) -> Result<u8, String> {
+    text.parse()
+        .ok()
+        .filter(|share| *share <= 100)
+        .ok_or_else(|| "expected a number from 0 to 100".to_owned())
+}
+
+/// What may be asked for each tier.
+#[derive(Clone, Copy, Debug)]
+pub struct Prices(pub TierPrices);
+
+impl FromStr for Prices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || {
+            "expected all three tiers, each with the least, the usual and the highest price, as in \
+             basic=199..499..1999,pro=499..999..4999,premium=999..2499..9999"
+                .to_owned()
+        };
+        let price_of = |tier: &str| {
+            let amounts =
+                text.split(',').find_map(|part| part.trim().strip_prefix(tier)?.strip_prefix('='))?;
+            let mut amounts = amounts.split("..").map(|amount| amount.parse::<i64>().ok().map(Minor));
+            let (min, usual, max) = (amounts.next()??, amounts.next()??, amounts.next()??);
+            let in_order = Minor(0) < min && min <= usual && usual <= max && amounts.next().is_none();
+            in_order.then_some(TierPrice { min, usual, max })
+        };
+        match (price_of("basic"), price_of("pro"), price_of("premium")) {
+            (Some(basic), Some(pro), Some(premium)) if text.split(',').count() == 3 => {
+                Ok(Self(TierPrices { basic, pro, premium }))
+            }
+            _ => Err(expected()),
+        }
     }
 }
 
@@ -364,6 +403,23 @@ const MAX_SPAN_SECONDS: u64 = 3650 * 86_400;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prices_are_of_all_three_tiers_and_in_order() {
+        for (text, is_good) in [
+            ("basic=199..499..1999,pro=499..999..4999,premium=999..2499..9999", true),
+            (" premium=1..1..1, basic=1..1..1,pro=1..1..1", true),
+            ("basic=199..499..1999,pro=499..999..4999", false),
+            ("basic=0..499..1999,pro=1..1..1,premium=1..1..1", false),
+            ("basic=500..499..1999,pro=1..1..1,premium=1..1..1", false),
+            ("basic=1..2,pro=1..1..1,premium=1..1..1", false),
+            ("basic=1..2..3..4,pro=1..1..1,premium=1..1..1", false),
+            ("basic=1..2..3,pro=1..1..1,premium=1..1..1,gold=1..1..1", false),
+            ("", false),
+        ] {
+            assert_eq!(text.parse::<Prices>().is_ok(), is_good, "{text}");
+        }
+    }
 
     #[test]
     fn roles_and_sessions_are_what_an_sts_takes() {

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use caudal_billing::Tier;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::time::timeout;
@@ -23,7 +24,7 @@ pub(crate) struct Admitted {
     pub(crate) badges: Vec<String>,
 }
 
-/// Who keeps order passes all modes, terms and links; nobody passes a ban, nor the pace of those who are like them.
+/// Who keeps order passes all modes, terms and links; who subscribes passes the modes; nobody passes a ban, nor the pace of those who are like them.
 pub(crate) async fn admit(
     chat: &Chat,
     rules: &Rules,
@@ -33,14 +34,15 @@ pub(crate) async fn admit(
     let (user, now) = (author.person.id, Utc::now());
     rules.let_in(user, now)?;
     let place = rules.place_of(user, author.admin);
-    let badges = place.badges();
+    let tier = chat.subscribed.tier_of(user, rules.channel).await;
+    let badges: Vec<String> = place.badges().into_iter().chain(tier.and_then(badge_of)).collect();
     let unique =
         |mode: fn(u64) -> Unique| if rules.settings.unique_only { mode(hash_of(text)) } else { Unique::Off };
     if place.moderates() {
         return Ok(Admitted { pace: Pace { unique: unique(Unique::Remember), ..Pace::MODERATORS }, badges });
     }
     rules.allow(text)?;
-    if rules.settings == Settings::DEFAULT || chat.entitlements.unrestricted(user, rules.channel).await {
+    if rules.settings == Settings::DEFAULT || tier.is_some() {
         return Ok(Admitted { pace: Pace { unique: unique(Unique::Remember), ..Pace::USUAL }, badges });
     }
     let followed = match rules.settings.followers_only_minutes {
@@ -50,6 +52,15 @@ pub(crate) async fn admit(
     rules.modes_allow(followed, now)?;
     let slow = Duration::from_secs(u64::try_from(rules.settings.slow_seconds).unwrap_or(0));
     Ok(Admitted { pace: Pace { slow, unique: unique(Unique::Demand), ..Pace::USUAL }, badges })
+}
+
+/// The badge of a tier that has one.
+fn badge_of(tier: Tier) -> Option<String> {
+    match tier {
+        Tier::Basic => None,
+        Tier::Pro => Some("subscriber_pro".to_owned()),
+        Tier::Premium => Some("subscriber_premium".to_owned()),
+    }
 }
 
 /// Asked each time: following is not among what a channel's version counts. A room that is for followers has to wait while PostgreSQL is away.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::app::Streams;
 use crate::auth::Admin;
+use crate::billing;
 use crate::error::Error;
 use crate::rtmp_door;
 
@@ -28,7 +29,7 @@ pub(crate) struct Figures {
     mean_latency_ms: Option<u64>,
     /// The share of the last 30 days' probes, of 1, that found that publishers can come in.
     rtmp_uptime: Option<f64>,
-    /// Of those who were offered a subscription in the last 30 days, the share that bought one: nothing is sold yet.
+    /// Of those who were offered a subscription in the last 30 days, the share that bought one, of 1. Null where nobody was.
     conversion: Option<f64>,
 }
 
@@ -77,6 +78,6 @@ pub(crate) async fn figures(State(streams): State<Arc<Streams>>, _: Admin) -> Re
         streams: most_watched.collect(),
         mean_latency_ms: presence.all_latencies(now).mean_ms(),
         rtmp_uptime: rtmp_door::uptime(&streams.database, Utc::now()).await?,
-        conversion: None,
+        conversion: billing::conversion(&streams.database).await?,
     }))
 }

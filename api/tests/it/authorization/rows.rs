@@ -139,6 +139,8 @@ pub(crate) fn all() -> Vec<Row> {
         search(),
         chat(),
         notifications(),
+        subscriptions(),
+        billing(),
         webhooks(),
         admin(),
         documentation(),
@@ -173,8 +175,7 @@ pub(crate) fn auth() -> Vec<Row> {
             .sends(json!({ "token": "<reset token>", "newPassword": "a better horse battery" })),
         row("authVerifyEmail", Anonymous, "POST /api/auth/email/verify")
             .sends(json!({ "token": "<verification token>" })),
-        row("authSendVerification", User, "POST /api/auth/email/verification")
-            .but(&LOGGED_IN, Answers::Refusal(409, "no_mail")),
+        row("authSendVerification", User, "POST /api/auth/email/verification"),
         // The keys of these people were never sealed for them.
         row("authStreamKey", User, "GET /api/auth/stream-key")
             .but(&LOGGED_IN, Answers::Refusal(409, "stream_key_unreadable")),
@@ -280,6 +281,40 @@ pub(crate) fn notifications() -> Vec<Row> {
         row("notificationsMark", User, "PATCH /api/notifications/<notification>")
             .sends(json!({ "read": true }))
             .but(&NOT_OWNER, NOT_FOUND),
+    ]
+}
+
+pub(crate) fn subscriptions() -> Vec<Row> {
+    use Auth::{Owner, User};
+    // Nobody learns of other people's.
+    let own = |operation, call| row(operation, User, call).but(&NOT_OWNER, NOT_FOUND);
+    vec![
+        row("subscriptionsCreate", User, "POST /api/subscriptions")
+            .sends(json!({ "streamerId": "<seller>", "tier": "pro", "paymentMethod": "card" })),
+        row("subscriptionsList", Owner, "GET /api/subscriptions/<owner>")
+            .but(&[Caller::Admin], Answers::Success),
+        row("subscriptionsOfStreamer", Owner, "GET /api/subscriptions/streamer/<owner>")
+            .but(&[Caller::Admin], Answers::Success),
+        own("subscriptionsChange", "PATCH /api/subscriptions/<paid subscription>")
+            .sends(json!({ "tier": "premium" })),
+        own("subscriptionsCancel", "DELETE /api/subscriptions/<paid subscription>"),
+        own("subscriptionsResume", "POST /api/subscriptions/<paid subscription>/resume"),
+        own("subscriptionsWithdraw", "POST /api/subscriptions/<paid subscription>/withdraw"),
+        own("subscriptionsCheckout", "GET /api/checkouts/<checkout>"),
+    ]
+}
+
+pub(crate) fn billing() -> Vec<Row> {
+    use Auth::{Anonymous, User};
+    vec![
+        row("billingTerms", Anonymous, "GET /api/billing"),
+        row("billingOffer", Anonymous, "GET /api/users/<owner>/plans"),
+        row("billingOwnPlans", User, "GET /api/billing/plans"),
+        row("billingSell", User, "PUT /api/billing/plans/<tier>").sends(json!({ "amount": 999 })),
+        row("billingStopSelling", User, "DELETE /api/billing/plans/<tier>"),
+        row("billingOwed", User, "GET /api/billing/owed"),
+        row("billingLedger", User, "GET /api/billing/ledger.csv"),
+        row("billingPayments", User, "GET /api/billing/payments"),
     ]
 }
 

@@ -82,6 +82,13 @@ impl<'a> World<'a> {
         filled
     }
 
+    /// The owner is about to pay the viewer.
+    async fn checkout(&self, caller: Caller) -> Value {
+        let seller = Box::pin(self.thing("seller", caller)).await;
+        let wanted = json!({ "streamerId": seller, "tier": "pro", "paymentMethod": "card" });
+        self.people["owner"].post("/api/subscriptions", wanted).await.json
+    }
+
     /// Something that is there, by the name or the id that it has.
     pub(crate) async fn thing(&self, thing: &str, caller: Caller) -> String {
         let owner = &self.people["owner"];
@@ -136,6 +143,28 @@ impl<'a> World<'a> {
                 let insert = sqlx::query(sql).bind(Uuid::now_v7()).bind(&slug);
                 insert.execute(&self.api.database.pool).await.unwrap();
                 slug
+            }
+            "tier" => "pro".to_owned(),
+            "seller" => {
+                let sql = "insert into plans (id, streamer_id, tier, currency, amount_minor) \
+                           select gen_random_uuid(), $1, tier, 'EUR', amount from (values ('pro', 999), ('premium', 1999)) sold (tier, amount)
+                           on conflict do nothing";
+                self.execute(sql, &[self.id("viewer")]).await;
+                self.people["viewer"].id.clone()
+            }
+            "checkout" => self.checkout(caller).await["id"].as_str().unwrap().to_owned(),
+            "paid subscription" => {
+                let checkout = self.checkout(caller).await;
+                let (base, session) = checkout["url"].as_str().unwrap().rsplit_once("/pay/").unwrap();
+                let pays = self
+                    .api
+                    .http
+                    .post(format!("{base}/_control/pay"))
+                    .json(&json!({ "session": session, "card": "ok" }));
+                assert!(pays.send().await.unwrap().status().is_success());
+                let id = checkout["id"].as_str().unwrap();
+                let paid = owner.get(&format!("/api/checkouts/{id}")).await;
+                paid.json["subscriptionId"].as_str().unwrap().to_owned()
             }
             "subscription" => {
                 let sql = "insert into event_subscriptions \
