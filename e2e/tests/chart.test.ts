@@ -110,6 +110,7 @@ test.each([
   ['an API server that is everywhere', 'networkPolicies.apiServer.cidrs={0.0.0.0/0}', /which limits nothing/],
   ['a mail server without a sender', 'mail.existingSecret=mail', /mail.from is empty, but there is mail.existingSecret/],
   ['a sender without a mail server', 'mail.from=no-reply@example.org', /mail.from is no-reply@example.org, but no server sends mails/],
+  ['selling without a mail server', 'billing.existingSecret=stripe', /nothing is sold without/],
   ['more workers that wait than workers', 'workerPool.maxWorkers=2,workerPool.warm.min=3', /workerPool.warm.min is 3, but the pool has 2 workers at most/],
   ['more workers that wait than may wait', 'workerPool.warm.min=5,workerPool.warm.max=4', /more than workerPool.warm.max, 4/],
   ['two rungs of one name', 'workerPool.ladder[0].name=a,workerPool.ladder[0].height=720,workerPool.ladder[0].bitrate=2800000,' +

@@ -4,7 +4,7 @@ what to write instead. All that apply are said at once.
 */}}
 {{- define "caudal.refusals" -}}
 {{- $refusals := list -}}
-{{- range list "image" "release" "urls" "storage" "mail" "doors" "routes" "workerPool" "autoscaling" "env" "networkPolicies" -}}
+{{- range list "image" "release" "urls" "storage" "mail" "billing" "doors" "routes" "workerPool" "autoscaling" "env" "networkPolicies" -}}
 {{- $refusals = concat $refusals (include (printf "caudal.refusals.%s" .) $ | splitList "\n" | compact) -}}
 {{- end -}}
 {{- with $refusals -}}
@@ -89,6 +89,14 @@ storage.sts.duration is {{ .duration }}: write from 15m to 12h
 mail.from is empty, but there is mail.existingSecret: write whom mails are from, as in Caudal <no-reply@live.example.org>
 {{- else if and .from (not .existingSecret) }}
 mail.from is {{ .from }}, but no server sends mails: name a Secret in mail.existingSecret whose key {{ .key }} is as in smtps://user:password@mail.example.org
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "caudal.refusals.billing" -}}
+{{- with .Values.billing }}
+{{- if and .existingSecret (not $.Values.mail.existingSecret) }}
+billing.existingSecret is {{ .existingSecret }}, but no server sends mails, and nothing is sold without: name a Secret in mail.existingSecret
 {{- end }}
 {{- end }}
 {{- end -}}
