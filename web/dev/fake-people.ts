@@ -1,3 +1,4 @@
+import type { Plans } from '../src/api/billing.ts';
 import type { BusyCategory } from '../src/api/categories.ts';
 import type { Role } from '../src/api/session.ts';
 import type { OwnProfile, Profile } from '../src/api/people.ts';
@@ -40,13 +41,15 @@ const of = (sets: Map<string, Set<string>>, id: string) => {
   return found;
 };
 
-/** Channels, follows, blocks, categories and search; `null` for what is none of them. */
+/** Channels, follows, blocks, what is sold (nothing), categories and search; `null` for what is none of them. */
 export function answerPeople(question: Question): FakeAnswer | null {
   const { method, url, me, live } = question;
   const parts = url.pathname.split('/').slice(2).map(decodeURIComponent);
   const [noun, first, second, third] = parts;
   if (noun === 'search') return ok(search(question));
   if (noun === 'categories') return categories(question, first, second);
+  if (noun === 'billing' && first === undefined)
+    return ok({ enabled: false, currency: null, withdrawalDays: null });
   if (noun !== 'users') return null;
   if (first === 'me') {
     if (me === null) return { status: 401, code: 'unauthorized' };
@@ -70,6 +73,7 @@ export function answerPeople(question: Question): FakeAnswer | null {
     if (url.searchParams.get('live') === 'true') return ok(live.filter(({ user }) => user.id === person.id));
     return page(past(person), url);
   }
+  if (second === 'plans') return ok(nothingSold(person));
   if (me === null) return { status: 401, code: 'unauthorized' };
   if (me.id === person.id) return { status: 422, code: 'oneself' };
   change(follows, me.id, person.id, method === 'POST');
@@ -129,6 +133,15 @@ function profile(person: Person, me: Person | null, live: Stream[]): Profile {
     isBlocked: me === null ? null : of(blocks, me.id).has(person.id),
   };
 }
+
+const nothingSold = ({ id }: Person): Plans => ({
+  streamerId: id,
+  paymentMethods: [],
+  selling: false,
+  plans: [],
+  withdrawalDays: 0,
+  subscription: null,
+});
 
 function account(me: Person, live: Stream[]): OwnProfile & { isStreaming: boolean } {
   const isStreaming = live.some(({ user }) => user.id === me.id);

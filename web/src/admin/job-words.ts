@@ -16,4 +16,8 @@ const TOPICS: ReadonlyMap<string, PlainKey> = new Map([
   ['tell_subscribers', 'admin.job.subscribers'],
   ['deliver_event', 'admin.job.webhook'],
   ['verify_event_subscription', 'admin.job.challenge'],
+  ['sync_billing', 'admin.job.sync'],
+  ['carry_out_billing_order', 'admin.job.order'],
+  ['new_subscriber', 'admin.job.newSubscriber'],
+  ['mail_subscriber', 'admin.job.letter'],
 ]);

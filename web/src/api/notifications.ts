@@ -2,10 +2,10 @@ import { atLeast, PAGE } from './pages.ts';
 import type { Page, Session } from './session.ts';
 import type { Streamer } from './streams.ts';
 
-/** Something that somebody is told: that a person whom they follow is live, or that a person follows them. */
+/** Something that somebody is told: that a person whom they follow is live, or that a person follows or supports them. */
 export interface Notification {
   id: string;
-  /** `stream_started` or `new_follower`; a newer server may have others. */
+  /** `stream_started`, `new_follower` or `new_subscriber`; a newer server may have others. */
   type: string;
   user: Streamer;
   streamId: string | null;

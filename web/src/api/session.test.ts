@@ -523,6 +523,30 @@ describe('the next page of a list', () => {
   });
 });
 
+describe('an answer that is no JSON', () => {
+  it('comes as the text that it is', async () => {
+    const { session } = fakeApi(() => ({
+      status: 200,
+      raw: 'at,amount\n',
+      headers: { 'content-type': 'text/csv; charset=utf-8' },
+    }));
+    expect(await session.request('/x', { accept: 'text/csv' })).toBe('at,amount\n');
+  });
+
+  it('is not taken from a network that wants to be logged in to', async () => {
+    const headers = { 'content-type': 'text/html' };
+    const { session } = fakeApi(() => ({ status: 200, raw: '<!doctype html>', headers }));
+    await expect(session.request('/x', { accept: 'text/csv' })).rejects.toThrow(Unreachable);
+  });
+
+  it('may be a problem', async () => {
+    const { session } = fakeApi(() => ({ status: 501, json: { code: 'billing_disabled' } }));
+    await expect(session.request('/x', { accept: 'text/csv' })).rejects.toMatchObject({
+      code: 'billing_disabled',
+    });
+  });
+});
+
 describe('a token for a socket', () => {
   const HOUR = 3_600;
   /** An api whose tokens last so many seconds. */

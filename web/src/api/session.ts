@@ -75,6 +75,8 @@ export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** A file goes as it is, anything else as JSON. */
   body?: unknown;
+  /** The type of an answer that is no JSON: `text/csv`. It comes as a text. */
+  accept?: string;
 }
 
 export interface Page<T> {
@@ -355,7 +357,8 @@ export class Session {
   }
 
   async #exchange<T>(path: string, options: RequestOptions, token: string | null) {
-    const headers: Record<string, string> = { accept: 'application/json' };
+    const { accept } = options;
+    const headers: Record<string, string> = { accept: accept ?? 'application/json' };
     if (token !== null) headers['authorization'] = `Bearer ${token}`;
     const { body: sent } = options;
     const file = sent instanceof Blob ? sent : null;
@@ -377,11 +380,11 @@ export class Session {
     } finally {
       limit.met();
     }
-    if (!response.ok) {
-      const kind = response.headers.get('content-type');
-      throw parseProblem(response.status, kind, body, response.headers.get('retry-after'));
-    }
-    const value = parseJson(body) as T;
+    const kind = response.headers.get('content-type');
+    if (!response.ok) throw parseProblem(response.status, kind, body, response.headers.get('retry-after'));
+    // A network that wants to be logged in to answers with a page of its own.
+    if (accept !== undefined && kind?.startsWith(accept) !== true) throw new Unreachable();
+    const value = (accept === undefined ? parseJson(body) : body) as T;
     return { value, headers: response.headers, status: response.status };
   }
 }

@@ -1,16 +1,23 @@
 import type { Line } from './frames.ts';
-import { comparePositions, type Note, type Room } from './room.ts';
+import { comparePositions, type Note, type Room, type Thanks } from './room.ts';
 
 /** What stands in the list, in its order. */
-export type Entry = { key: string; line: Line; note: null } | { key: string; line: null; note: Note };
+export type Entry =
+  { key: string; line: Line; note: null } | { key: string; line: null; note: Note | Thanks };
 
-/** Lines, and for who keeps order also who was banned between them. Notes that are older than all lines are left out. */
-export function entriesOf({ lines, notes }: Pick<Room, 'lines' | 'notes'>, moderating: boolean): Entry[] {
+/**
+ * Lines, who subscribed between them, and for who keeps order also who was banned. What is older than all lines is left
+ * out.
+ */
+export function entriesOf(
+  { lines, notes, thanks }: Pick<Room, 'lines' | 'notes' | 'thanks'>,
+  moderating: boolean,
+): Entry[] {
   const entries: Entry[] = [];
   const [first] = lines;
-  const shown = notes.filter(
-    (note) => moderating && (first === undefined || comparePositions(note, first) > 0),
-  );
+  const shown = [...(moderating ? notes : []), ...thanks]
+    .filter((note) => first === undefined || comparePositions(note, first) > 0)
+    .sort(comparePositions);
   let at = 0;
   for (const line of lines) {
     for (let note = shown[at]; note !== undefined && comparePositions(note, line) < 0; note = shown[at]) {
@@ -22,4 +29,8 @@ export function entriesOf({ lines, notes }: Pick<Room, 'lines' | 'notes'>, moder
   return entries.concat(shown.slice(at).map(noteEntry));
 }
 
-const noteEntry = (note: Note): Entry => ({ key: `note ${note.epoch}.${note.offset}`, line: null, note });
+const noteEntry = (note: Note | Thanks): Entry => ({
+  key: `note ${note.epoch}.${note.offset}`,
+  line: null,
+  note,
+});

@@ -45,6 +45,22 @@ describe('a frame', () => {
     ['user_banned', { epoch: 1, offset: 4 }, { event: 'unknown', position: { epoch: 1, offset: 4 } }],
     ['user_banned', { userId: 'u', username: 'bob' }, { event: 'unknown', position: null }],
     [
+      'new_subscriber',
+      { epoch: 1, offset: 4, streamId: 's', user: { id: 'u', username: 'bob' }, tier: 'pro', months: 3 },
+      {
+        event: 'new_subscriber',
+        position: { epoch: 1, offset: 4 },
+        user: { id: 'u', username: 'bob', displayName: null },
+        tier: 'pro',
+        months: 3,
+      },
+    ],
+    [
+      'new_subscriber',
+      { epoch: 1, offset: 4, user: { id: 'u' }, tier: 'pro' },
+      { event: 'unknown', position: { epoch: 1, offset: 4 } },
+    ],
+    [
       'chat_settings',
       { epoch: 1, offset: 4, settings: { slowSeconds: 10, links: 'block' } },
       {
@@ -114,8 +130,12 @@ describe('a frame', () => {
   });
 
   it('of a message has the badges that are known', () => {
-    const user = { ...line(1).user, badges: ['admin', 'knight', 'owner'] };
-    expect(readLines([line(1, { user: user as never })])[0]?.user.badges).toEqual(['owner', 'admin']);
+    const user = { ...line(1).user, badges: ['subscriber_pro', 'admin', 'knight', 'owner'] };
+    expect(readLines([line(1, { user: user as never })])[0]?.user.badges).toEqual([
+      'owner',
+      'admin',
+      'subscriber_pro',
+    ]);
     expect(readLines([line(1, { user: { ...user, badges: undefined } as never })])[0]?.user.badges).toEqual(
       [],
     );

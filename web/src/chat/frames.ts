@@ -12,7 +12,7 @@ export interface Position {
   offset: number;
 }
 
-export type Badge = 'owner' | 'moderator' | 'admin';
+export type Badge = 'owner' | 'moderator' | 'admin' | 'subscriber_premium' | 'subscriber_pro';
 
 export interface Author {
   id: string;
@@ -60,6 +60,14 @@ export type ServerFrame =
   | { event: 'user_unbanned'; position: Position; userId: string; username: string }
   /** What somebody is in the room from now on. */
   | { event: 'role_changed'; position: Position; userId: string; username: string; role: Role }
+  | {
+      event: 'new_subscriber';
+      position: Position;
+      user: Pick<Author, 'id' | 'username' | 'displayName'>;
+      tier: string;
+      /** That they have subscribed for, with this one. */
+      months: number;
+    }
   | { event: 'chat_settings'; position: Position; settings: ChatSettings }
   | { event: 'stream_updated'; position: Position; title: string; categories: Category[] }
   | { event: 'stream_ended'; position: Position; endedAt: string }
@@ -143,6 +151,15 @@ function readHappening(event: string, data: Record<string, unknown>, position: P
       if (userId === null || username === null || role === null) return null;
       return { event, position, userId, username, role };
     }
+    case 'new_subscriber': {
+      const user = asRecord(data['user']);
+      const [id, name] = [stringOf(user?.['id']), stringOf(user?.['username'])];
+      const tier = stringOf(data['tier']);
+      if (id === null || name === null || tier === null) return null;
+      const displayName = stringOf(user?.['displayName']);
+      const months = numberOf(data['months']) ?? 1;
+      return { event, position, user: { id, username: name, displayName }, tier, months };
+    }
     case 'chat_settings': {
       const settings = readSettings(data['settings']);
       return settings === null ? null : { event, position, settings };
@@ -221,4 +238,4 @@ function positionOf(data: Record<string, unknown>): Position | null {
 }
 
 /** In the order in which they are shown. */
-const BADGES: readonly Badge[] = ['owner', 'moderator', 'admin'];
+const BADGES: readonly Badge[] = ['owner', 'moderator', 'admin', 'subscriber_premium', 'subscriber_pro'];

@@ -12,3 +12,12 @@ it.each<[Note['kind'], number | null, string]>([
   const at = { epoch: 1, offset: 1 };
   expect(wordsForNote({ ...at, kind, userId: 'u-bob', username: 'bob', durationSeconds })).toBe(words);
 });
+
+it.each<[string | null, string, number, string]>([
+  [null, 'pro', 1, 'bob has subscribed (Pro)'],
+  ['Bob', 'premium', 12, 'Bob has subscribed for 12 months (Premium)'],
+  ['Ana', 'gold', 0, 'Ana (@bob) has subscribed (gold)'],
+])('that %j subscribes (%s, %d months) is told as “%s”', (displayName, tier, months, words) => {
+  const user = { username: 'bob', displayName };
+  expect(wordsForNote({ epoch: 1, offset: 1, kind: 'subscribed', user, tier, months })).toBe(words);
+});

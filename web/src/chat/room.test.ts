@@ -51,6 +51,13 @@ const made = (offset: number, user: Author, role: Role): ServerFrame => ({
   ...about(user),
   role,
 });
+const subscribed = (offset: number): ServerFrame => ({
+  event: 'new_subscriber',
+  position: { epoch: 1, offset },
+  user: BOB,
+  tier: 'pro',
+  months: 2,
+});
 const PENDING = { clientMsgId: 'c1', message: 'hello', replyTo: null, since: NOW };
 
 function after(frames: ServerFrame[], start: Room = EMPTY_ROOM): Room & { need: Need } {
@@ -270,4 +277,14 @@ describe('what people are', () => {
     const room = after([joined(3, []), made(4, BOB, 'moderator'), made(5, BOB, 'viewer')]);
     expect(room.notes.map(({ kind }) => kind)).toEqual(['appointed', 'dismissed']);
   });
+});
+
+it('keeps the latest of those who subscribe, once each, in the order of the room', () => {
+  const many = Array.from({ length: 120 }, (_, index) => subscribed(index + 2));
+  const room = after([joined(1, [line(1)]), ...many, subscribed(121)]);
+  expect(room.thanks.map(({ offset }) => offset)).toEqual(
+    Array.from({ length: 100 }, (_, index) => index + 22),
+  );
+  expect(room.thanks[0]).toMatchObject({ kind: 'subscribed', tier: 'pro', months: 2 });
+  expect(room.position?.offset).toBe(121);
 });

@@ -22,6 +22,15 @@ export interface Note extends Position {
   durationSeconds: number | null;
 }
 
+/** Somebody subscribes to the channel, or goes on to; for everybody. */
+export interface Thanks extends Position {
+  kind: 'subscribed';
+  user: { username: string; displayName: string | null };
+  tier: string;
+  /** With this one. */
+  months: number;
+}
+
 /** A room as one viewer knows it. */
 export interface Room {
   /** Everything up to here is known; where a connection that comes back goes on. `null` before the first entry. */
@@ -40,6 +49,8 @@ export interface Room {
   readonly settings: ChatSettings | null;
   /** The latest, the oldest first: what those who were banned said before that is nobody's to read. */
   readonly notes: readonly Note[];
+  /** The latest, the oldest first. */
+  readonly thanks: readonly Thanks[];
   /** What people are whose role has changed: their earlier lines do not know it. By their ids, the latest last. */
   readonly roles: ReadonlyMap<string, Role>;
   /** What the stream is called since it was renamed. */
@@ -64,6 +75,7 @@ export const EMPTY_ROOM: Room = {
   viewers: null,
   settings: null,
   notes: [],
+  thanks: [],
   roles: new Map(),
   renamed: null,
   endedAt: null,
@@ -104,6 +116,14 @@ export function hear(room: Room, frame: ServerFrame, me: string | null): { room:
       return inOrder(room, frame.position, (next) =>
         withRoleOf(noted(next, kind, frame, null), userId, role),
       );
+    }
+    case 'new_subscriber': {
+      const { position, user, tier, months } = frame;
+      const thanks: Thanks = { ...position, kind: 'subscribed', user, tier, months };
+      return inOrder(room, position, (next) => ({
+        ...next,
+        thanks: [...next.thanks, thanks].slice(-THANKS),
+      }));
     }
     case 'chat_settings':
       return inOrder(room, frame.position, (next) => ({ ...next, settings: frame.settings }));
@@ -289,6 +309,8 @@ function insert(room: Room, lines: readonly Line[]): Room {
 const REMOVED = 100;
 /** More than anybody scrolls back to; the server leaves out itself what was said before a ban. */
 const NOTES = 100;
+/** Apart from the notes, so that many subscribers let nobody's ban be forgotten. */
+const THANKS = 100;
 /** As many as a channel has moderators. */
 const ROLES = 100;
 /** How far a viewer's clock may be ahead of the server's. The server refuses the same words within half a minute anyway. */

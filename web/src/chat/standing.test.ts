@@ -54,6 +54,7 @@ describe('a standing', () => {
 it.each<[Badge[], Role]>([
   [[], 'viewer'],
   [['admin'], 'admin'],
+  [['subscriber_premium'], 'viewer'],
   [['moderator', 'admin'], 'moderator'],
   [['owner', 'admin'], 'owner'],
 ])('badges %j say %s', (badges, role) => {
@@ -77,6 +78,8 @@ it.each<[Role | null, Badge[], boolean]>([
   ['moderator', [], true],
   ['moderator', ['moderator'], false],
   ['moderator', ['admin'], false],
+  ['moderator', ['subscriber_pro'], true],
+  ['moderator', ['moderator', 'subscriber_premium'], false],
   ['admin', [], true],
   ['admin', ['owner'], false],
   ['owner', [], true],

@@ -37,7 +37,7 @@ export function mayActOn(
   streamerId: string | undefined,
 ): boolean {
   if (!moderates(role) || author.id === me || author.id === streamerId) return false;
-  return role === 'owner' ? !author.badges.includes('owner') : author.badges.length === 0;
+  return role === 'owner' ? !author.badges.includes('owner') : !moderates(roleOf(author.badges));
 }
 
 /** Somebody as they are now: a line has the badges of when it was said. */

@@ -100,6 +100,9 @@ function quotedIn(text: string): string[] {
 const SAME = new Set([
   'advice.milliseconds',
   'advice.seconds',
+  'billing.byPayPal',
+  'billing.premium',
+  'billing.pro',
   'chat.streamer',
   'chat.title',
   'count.days',

@@ -1,6 +1,7 @@
 import { account } from './en/account.ts';
 import { admin } from './en/admin.ts';
 import { advice } from './en/advice.ts';
+import { billing } from './en/billing.ts';
 import { browse } from './en/browse.ts';
 import { category } from './en/category.ts';
 import { channel } from './en/channel.ts';
@@ -22,6 +23,7 @@ export const en = {
   ...account,
   ...admin,
   ...advice,
+  ...billing,
   ...browse,
   ...category,
   ...channel,

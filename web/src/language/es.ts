@@ -11,6 +11,7 @@
  * channel, chat        canal, chat          to stream            transmitir
  * log in, log out      iniciar sesión, cerrar sesión; on buttons, which have less room: entrar, salir
  * sign up              crear cuenta         delay                retraso
+ * subscription, tier   suscripción, nivel   withdraw             desistir
  * keyframe             fotograma clave      bitrate              tasa de bits
  *
  * OBS is quoted as its own Spanish translation calls things.
@@ -19,6 +20,7 @@ import type { Catalogue } from './catalogue.ts';
 import { account } from './es/account.ts';
 import { admin } from './es/admin.ts';
 import { advice } from './es/advice.ts';
+import { billing } from './es/billing.ts';
 import { browse } from './es/browse.ts';
 import { category } from './es/category.ts';
 import { channel } from './es/channel.ts';
@@ -39,6 +41,7 @@ export const es: Catalogue = {
   ...account,
   ...admin,
   ...advice,
+  ...billing,
   ...browse,
   ...category,
   ...channel,

@@ -10,6 +10,19 @@ export function changesOf(before: ChatSettings, after: ChatSettings): Partial<Ch
   );
 }
 
+/**
+ * Which of the modes that silence most people can be switched: one that would silence everybody cannot be switched on,
+ * but what a program has switched on can be switched off. `sold`: whether there can be subscribers.
+ */
+export const switchable = (
+  before: ChatSettings,
+  sold: boolean,
+): { subsOnly: boolean; emoteOnly: boolean } => ({
+  subsOnly: before.subsOnly || sold,
+  // There are no emotes yet.
+  emoteOnly: before.emoteOnly,
+});
+
 export interface Choice {
   /** Of an `<option>`. */
   value: string;

@@ -14,6 +14,8 @@ export function wordsOf({ type, user, streamId, title }: Notification): { text: 
     }
     case 'new_follower':
       return { text: t('notifications.follows', { name }), path: channel };
+    case 'new_subscriber':
+      return { text: t('notifications.subscribes', { name }), path: channel };
     default:
       return { text: t('notifications.other', { name }), path: channel };
   }

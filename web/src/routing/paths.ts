@@ -5,6 +5,10 @@ export const channelPath = (username: string) => `/@${encodeURIComponent(usernam
 export const watchPath = (streamId: string) => `/watch/${encodeURIComponent(streamId)}`;
 export const searchPath = (query: string) => `/search?${new URLSearchParams({ q: query })}`;
 export const adminPath = (part: AdminPart) => (part === 'figures' ? '/admin' : `/admin/${part}`);
+export const checkoutPath = (id: string) => `/checkout/${encodeURIComponent(id)}`;
+/** One's own subscriptions, and what others pay for one's own channel. */
+export const SUBSCRIPTIONS = '/settings/subscriptions';
+export const SALES = '/studio/subscriptions';
 export const loginPath = (next: string) => `/login?${new URLSearchParams({ next })}`;
 
 export function categoryPath(slug: string, view: { language?: string | null; sort?: string } = {}): string {

@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { adminPath, categoryPath, channelPath, loginPath, searchPath, watchPath } from './paths.ts';
+import {
+  adminPath,
+  categoryPath,
+  channelPath,
+  checkoutPath,
+  loginPath,
+  SALES,
+  searchPath,
+  SUBSCRIPTIONS,
+  watchPath,
+} from './paths.ts';
 import { parseRoute } from './route.ts';
 
 describe('a path', () => {
@@ -20,6 +30,13 @@ describe('a path', () => {
     ['/@%E0%A4%A', '', { page: 'missing' }],
     ['/@ana/videos', '', { page: 'missing' }],
     ['/settings', '', { page: 'settings' }],
+    ['/settings/subscriptions', '', { page: 'subscriptions' }],
+    ['/settings/more', '', { page: 'missing' }],
+    ['/studio/subscriptions/', '', { page: 'sales' }],
+    // As payment services send people back.
+    ['/checkout/0192a', '?token=EC-1&ba_token=BA-2', { page: 'checkout', checkoutId: '0192a' }],
+    ['/checkout', '', { page: 'missing' }],
+    ['/checkout/%E0%A4%A', '', { page: 'missing' }],
     ['/admin', '', { page: 'admin', part: 'figures' }],
     ['/admin/', '', { page: 'admin', part: 'figures' }],
     ['/admin/people', '', { page: 'admin', part: 'people' }],
@@ -60,6 +77,9 @@ describe('a path', () => {
     [channelPath('Tomás'), { page: 'channel', username: 'Tomás' }],
     [channelPath('a/b'), { page: 'channel', username: 'a/b' }],
     [watchPath('a/b'), { page: 'watch', streamId: 'a/b' }],
+    [checkoutPath('a/b'), { page: 'checkout', checkoutId: 'a/b' }],
+    [SUBSCRIPTIONS, { page: 'subscriptions' }],
+    [SALES, { page: 'sales' }],
     [categoryPath('art'), { page: 'category', slug: 'art', language: null, sort: 'viewers' }],
     [
       categoryPath('art', { language: 'es', sort: 'recent' }),

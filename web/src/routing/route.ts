@@ -7,6 +7,9 @@ export type Route =
   | { page: 'verify-email' }
   | { page: 'studio' }
   | { page: 'settings' }
+  | { page: 'subscriptions' }
+  | { page: 'sales' }
+  | { page: 'checkout'; checkoutId: string }
   | { page: 'notifications' }
   | { page: 'admin'; part: AdminPart }
   | { page: 'watch'; streamId: string }
@@ -31,6 +34,9 @@ export function parseRoute(path: string, query = ''): Route {
       const part = ADMIN_PARTS.find((one) => one === second);
       return part === undefined ? { page: 'missing' } : { page: 'admin', part };
     }
+    if (second === 'subscriptions' && first === 'settings') return { page: 'subscriptions' };
+    if (second === 'subscriptions' && first === 'studio') return { page: 'sales' };
+    if (first === 'checkout' && name !== null) return { page: 'checkout', checkoutId: name };
     if (first === 'watch' && name !== null) return { page: 'watch', streamId: name };
     if (first === 'categories' && name !== null) {
       const sort = asked.get('sort') === 'recent' ? 'recent' : 'viewers';

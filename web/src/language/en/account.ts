@@ -5,7 +5,7 @@ export const account = {
   'account.currentPassword': 'Your password',
   'account.delete': 'Delete my account…',
   'account.deleteMeans':
-    'Your profile, your messages and whom you follow are erased, your broadcast ends, and nobody can take your name for a year. There is no way back.',
+    'Your profile, your messages and whom you follow are erased, your broadcast ends, your subscriptions and those to your channel do not renew, and nobody can take your name for a year. There is no way back.',
   'account.deleteNow': 'Delete {name} for good',
   'account.deleteTitle': 'Delete your account',
   'account.deleting': 'Deleting…',

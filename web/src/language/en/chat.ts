@@ -20,6 +20,13 @@ export const chat = {
   'chat.inReplyToEarlier': 'In reply to an earlier message',
   'chat.inReplyTo': 'In reply to',
   'chat.streamer': 'Streamer',
+  'chat.proSubscriber': 'Subscriber (Pro)',
+  'chat.premiumSubscriber': 'Subscriber (Premium)',
+  'chat.subscribes': '{name} has subscribed ({tier})',
+  'chat.subscribesFor': {
+    one: '{name} has subscribed for {count} month ({tier})',
+    other: '{name} has subscribed for {count} months ({tier})',
+  },
   'chat.reply': 'Reply',
   'chat.replyToName': 'Reply to {name}',
   'chat.delete': 'Delete',

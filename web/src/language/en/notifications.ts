@@ -9,6 +9,7 @@ export const notifications = {
   'notifications.none': 'Nothing yet',
   'notifications.noneYet': 'When somebody you follow goes live, or somebody follows you, it is listed here.',
   'notifications.other': 'News of {name}',
+  'notifications.subscribes': '{name} has subscribed to your channel',
   'notifications.title': 'Notifications',
   'notifications.unread': { one: '{count} new notification', other: '{count} new notifications' },
   'notifications.whenFollowed': 'When somebody follows me',

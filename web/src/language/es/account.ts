@@ -8,7 +8,7 @@ export const account: Translation<typeof english> = {
   'account.currentPassword': 'Tu contraseña',
   'account.delete': 'Eliminar mi cuenta…',
   'account.deleteMeans':
-    'Se borran tu perfil, tus mensajes y a quién sigues, tu directo termina y nadie podrá usar tu nombre durante un año. No hay vuelta atrás.',
+    'Se borran tu perfil, tus mensajes y a quién sigues, tu directo termina, tus suscripciones y las de tu canal no se renuevan, y nadie podrá usar tu nombre durante un año. No hay vuelta atrás.',
   'account.deleteNow': 'Eliminar {name} para siempre',
   'account.deleteTitle': 'Eliminar tu cuenta',
   'account.deleting': 'Eliminando…',

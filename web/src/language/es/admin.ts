@@ -174,6 +174,10 @@ export const admin: Translation<typeof english> = {
   'admin.job.subscribers': 'Avisar a servidores ajenos de lo que ha pasado',
   'admin.job.webhook': 'Enviar un webhook',
   'admin.job.challenge': 'Preguntar a un servidor si quiere webhooks',
+  'admin.job.sync': 'Consultar una suscripción en el proveedor de pagos',
+  'admin.job.order': 'Pedir al proveedor de pagos que cancele o devuelva',
+  'admin.job.newSubscriber': 'Avisar de un suscriptor nuevo',
+  'admin.job.letter': 'Escribir a un suscriptor',
   'admin.attempts': {
     one: '{count} intento',
     many: '{count} de intentos',

@@ -13,6 +13,7 @@ export const notifications: Translation<typeof english> = {
   'notifications.noneYet':
     'Cuando alguien a quien sigues empiece un directo, o alguien te siga, lo verás aquí.',
   'notifications.other': 'Novedades de {name}',
+  'notifications.subscribes': '{name} se ha suscrito a tu canal',
   'notifications.title': 'Avisos',
   'notifications.unread': {
     one: '{count} aviso nuevo',
