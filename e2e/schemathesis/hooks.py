@@ -33,10 +33,12 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     for name, value in case.path_parameters.items():
         needed = case.path.startswith("/api/admin/users/") and world.is_needed(value)
         if needed or turn and is_well_formed(case, ParameterLocation.PATH):
-            there = world.existing(case.path, name, account)
+            there = world.existing(operation.method.upper(), case.path, name, account)
             case.path_parameters[name] = value if there is None else there
     if turn and operation.label == "GET /api/streams/mine":
         world.open_stream(account)
+    if turn and operation.label == "POST /api/subscriptions" and is_well_formed(case, ParameterLocation.BODY):
+        case.body = world.wish_to_subscribe()
     if turn and operation.label == "POST /api/auth/refresh" and is_well_formed(case, ParameterLocation.BODY):
         case.body = {"refreshToken": world.refresh_token(account)}
 

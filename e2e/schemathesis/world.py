@@ -31,8 +31,9 @@ class Account:
 
 
 class World:
-    def __init__(self, api: str, admin: str, admin_password: str) -> None:
+    def __init__(self, api: str, stripe: str, admin: str, admin_password: str) -> None:
         self._api = api
+        self._stripe = stripe
         self._numbers = itertools.count(1)
         self._http = requests.Session()
         self._accounts: dict[str, Account] = {}
@@ -42,10 +43,13 @@ class World:
         self._boss = Account(answer["user"]["id"], admin, answer["accessToken"], address)
         self._ids.add(self._boss.id)
         self._other = self._register()
+        for tier, amount in (("pro", 999), ("premium", 2499)):
+            self._as(self._other, "PUT", f"/api/billing/plans/{tier}", {"amount": amount})
 
     @classmethod
     def of_environment(cls) -> World:
-        return cls(os.environ["CAUDAL_API"], os.environ["CAUDAL_ADMIN"], os.environ["CAUDAL_ADMIN_PASSWORD"])
+        names = ("CAUDAL_API", "CAUDAL_STRIPE", "CAUDAL_ADMIN", "CAUDAL_ADMIN_PASSWORD")
+        return cls(*(os.environ[name] for name in names))
 
     def account(self, operation: str, auth: str) -> Account:
         """Whom an operation is tried as: the owner of what it names; an admin where the document says so."""
@@ -68,7 +72,7 @@ class World:
         """Whether this is somebody of ours: an admin's operation must neither ban nor demote them."""
         return text in self._ids
 
-    def existing(self, path: str, name: str, account: Account) -> str | None:
+    def existing(self, method: str, path: str, name: str, account: Account) -> str | None:
         """Something that is there, for a parameter of a path; None where nothing can be."""
         match (path, name):
             case (_, "slug"):
@@ -80,6 +84,8 @@ class World:
                 return self._as(account, "POST", f"/api/chat/{self.open_stream(account)}/terms", {"term": text})["id"]
             case (_, "user"):
                 return self._other.id
+            case (_, "tier"):
+                return "pro"
         if path.startswith(("/api/chat/", "/api/streams/")):
             return self.open_stream(account)
         if path.startswith("/api/admin/invitations/"):
@@ -90,6 +96,16 @@ class World:
             return self._once(account, "session", lambda: self._second_session(account))
         if path.startswith("/api/event-subscriptions/"):
             return self._once(account, "subscription", lambda: self._subscription(account))
+        if path.startswith("/api/checkouts/"):
+            return self._once(account, "checkout", lambda: self._checkout(account)["id"])
+        if path.startswith("/api/subscriptions/streamer/") or (method, path) == ("GET", "/api/subscriptions/{id}"):
+            return account.id
+        if path.endswith("/withdraw"):
+            mine = self._as(account, "GET", "/api/subscriptions/me")
+            live = next((one["id"] for one in mine if one["status"] != "expired"), None)
+            return live or self._paid_subscription(account)
+        if path.startswith("/api/subscriptions/"):
+            return self._once(account, "paid", lambda: self._paid_subscription(account))
         if path.startswith("/api/notifications/"):
             return self._once(account, "notification", lambda: self._notification(account))
         if path.startswith(("/api/users/{id}/followers", "/api/users/{id}/following")):
@@ -121,6 +137,20 @@ class World:
         # A name that no name server knows: nobody is asked.
         body = {"callback": "https://bot.invalid/hook", "types": ["stream_started"], "secret": "a-secret-of-ours"}
         return self._as(account, "POST", "/api/event-subscriptions", body)["id"]
+
+    def wish_to_subscribe(self) -> dict[str, str]:
+        return {"streamerId": self._other.id, "tier": "pro", "paymentMethod": "card"}
+
+    def _checkout(self, account: Account) -> dict[str, Any]:
+        # From elsewhere, because one address may not do this often.
+        return self._ask("POST", "/api/subscriptions", self._address(), self.wish_to_subscribe(), account.token)
+
+    def _paid_subscription(self, account: Account) -> str:
+        checkout = self._checkout(account)
+        session = checkout["url"].rsplit("/", 1)[1]
+        paid = self._http.post(f"{self._stripe}/_control/pay", json={"session": session, "card": "ok"}, timeout=30)
+        paid.raise_for_status()
+        return self._as(account, "GET", f"/api/checkouts/{checkout['id']}")["subscriptionId"]
 
     def _notification(self, account: Account) -> str:
         self._as(self._register(), "POST", f"/api/users/{account.id}/follow")
