@@ -181,6 +181,7 @@ impl Place {
         T: for<'a> FnOnce(&'a mut Socket) -> BoxFuture<'a, ()> + Send + 'static,
     {
         upgrade
+            .read_buffer_size(READ_AT_ONCE)
             .max_message_size(MAX_MESSAGE)
             .max_frame_size(MAX_MESSAGE)
             .max_write_buffer_size(MAX_UNSENT)
@@ -218,6 +219,8 @@ impl Drop for Place {
     }
 }
 
+/// Each socket keeps a buffer of so many bytes, which by default has 128 KiB: what people say fits into this one, and longer messages grow it.
+const READ_AT_ONCE: usize = 4 * 1024;
 /// Of what a peer sends at once, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
 /// Of what a slow peer has not taken yet, in bytes; sending more fails.
